@@ -1,0 +1,13 @@
+"""HL7 FHIR in and out: Bundles, codes and units, ignorant of images and of models.
+
+Map
+---
+``patient``      the border type `PatientSnapshot`; imports no framework.
+``reader``       an R4 Bundle (JSON, gz) to a `PatientSnapshot`.
+``codes``        SNOMED CT, ICD-10-CM, LOINC, RxNorm, ATC code sets, matched by code, never by display text.
+``units``        the one place where UCUM units are converted.
+``builders``     plain data to FHIR R4 resources.
+``errors``       the error tree.
+
+Importing this package loads no framework; import the module you need.
+"""

@@ -1,0 +1,180 @@
+"""What the engine concludes: `Assessment` and its parts. Imports no framework.
+
+Every statement a reader sees is a `Statement`: its words, its number, how sure it is, and where it comes from.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Certainty(StrEnum):
+    """How far a statement can be trusted, from the status of its evidence."""
+
+    VERIFIED = "verified"
+    """Read in the cited source."""
+    WEAK = "weak"
+    """Read, but in a weak or secondary source."""
+    COMPUTED = "computed"
+    """Computed by this engine from its inputs; the method is named."""
+    UNVERIFIED = "unverified"
+    """Not verified against the source; shown as such, and never drives a recommendation alone."""
+    RECORDED = "recorded"
+    """Taken from the patient record or the clinician's input."""
+
+
+class Severity(StrEnum):
+    """Overall grade of the injury."""
+
+    MILD = "mild"
+    MODERATE = "moderate"
+    SEVERE = "severe"
+    UNDETERMINED = "undetermined"
+    NOT_APPLICABLE = "not_applicable"
+    """No fracture was seen or stated."""
+
+
+class Urgency(StrEnum):
+    """When somebody must act."""
+
+    IMMEDIATE = "immediate"
+    WITHIN_HOURS = "within_hours"
+    CLINIC = "clinic"
+    ROUTINE = "routine"
+
+
+class AdviceAction(StrEnum):
+    """What a supplementation or drug statement asks for."""
+
+    CONSIDER = "consider"
+    AVOID = "avoid"
+    SPECIALIST_ONLY = "specialist_only"
+    CORRECT_FIRST = "correct_first"
+    SEPARATE = "separate"
+    CAUTION = "caution"
+    INFORM = "inform"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """One sentence of the report with its provenance."""
+
+    id: str
+    """Stable rule identifier, for instance ``supplementation.calcium.gap``."""
+    text: str
+    """The sentence, in English, without patient identifiers."""
+    certainty: Certainty
+    evidence: tuple[str, ...] = ()
+    """Identifiers in the evidence base, each listed in `Assessment.sources`."""
+    record: tuple[str, ...] = ()
+    """FHIR references (``Observation/12``) or ``clinician`` or ``image`` or ``model`` that triggered it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceReference:
+    """An evidence entry as cited in the report."""
+
+    id: str
+    statement: str
+    citation: str
+    identifier: str | None
+    """DOI, PubMed id or another public identifier; None when the source has none."""
+    certainty: Certainty
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedFlag:
+    """A reason to act at once; deterministic, never overridden by a score."""
+
+    urgency: Urgency
+    statement: Statement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeverityAssessment:
+    """Grade, reasons, flags and what the clinician still has to look at."""
+
+    grade: Severity
+    urgency: Urgency
+    reasons: tuple[Statement, ...] = ()
+    red_flags: tuple[RedFlag, ...] = ()
+    clinician_must_check: tuple[Statement, ...] = ()
+    not_judged: tuple[Statement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealingFactor:
+    """Something that moved the healing time or the risk of non-union."""
+
+    factor: str
+    time_ratio: float | None
+    """Multiplier on the weeks to union (median); None when the factor is known for non-union only."""
+    time_ratio_low: float | None
+    time_ratio_high: float | None
+    statement: Statement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealingEstimate:
+    """Weeks to union, as an interval, and what moved it."""
+
+    median_weeks: float
+    low_weeks: float
+    """10th percentile."""
+    high_weeks: float
+    """90th percentile."""
+    baseline: Statement
+    """The site's own range before any factor."""
+    factors: tuple[HealingFactor, ...] = ()
+    nonunion_low: float | None = None
+    """Lower end of the range of non-union probability, 0..1."""
+    nonunion_high: float | None = None
+    nonunion: Statement | None = None
+    notes: tuple[Statement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advice:
+    """One line of supplementation, drug-safety or lifestyle advice, for the clinician to confirm."""
+
+    action: AdviceAction
+    agent: str
+    """``calcium``, ``vitamin_d``, ``nsaid``, ``bisphosphonate``, ``protein``, ``smoking``, ``alcohol``."""
+    statement: Statement
+    dose_low: float | None = None
+    dose_high: float | None = None
+    dose_unit: str | None = None
+    """UCUM, for instance ``mg/d`` or ``[iU]/d``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowUp:
+    """One appointment or check, in weeks after the injury."""
+
+    what: str
+    earliest_week: float | None
+    latest_week: float | None
+    urgency: Urgency
+    statement: Statement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assessment:
+    """The whole answer for one case."""
+
+    created: datetime
+    """Timezone-aware."""
+    summary: Statement
+    """One sentence at the head of the report."""
+    severity: SeverityAssessment
+    healing: HealingEstimate | None
+    """None when it could not be estimated; `limitations` says why."""
+    risk_statements: tuple[Statement, ...]
+    supplementation: tuple[Advice, ...]
+    follow_up: tuple[FollowUp, ...]
+    limitations: tuple[Statement, ...]
+    """What could not be judged, and what was missing."""
+    sources: tuple[SourceReference, ...]
+    evidence_version: str
+    """Version and digest of the evidence base."""
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,96 @@
+"""The manifest beside a weight file: what the weights are, how they must be used, and how good they were measured."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from imaging.errors import ModelFilesError
+from imaging.labels import DETECTOR_CLASSES
+from imaging.preprocess import PREPROCESSING_ID
+from imaging.results import OperatingPoint
+
+MANIFEST_NAME = "manifest.json"
+SHIPPED_WEIGHTS = Path(__file__).resolve().parent / "weights"
+"""The folder of the weights that come with the package."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectorManifest:
+    """The part of ``manifest.json`` that the engine acts on; the whole of it is kept in `document`."""
+
+    name: str
+    version: str
+    graph: str
+    weights: Path
+    sha256: str
+    image_size: int
+    """Side of the square canvas in pixels."""
+    pad_value: float
+    score_floor: float
+    """Boxes below this score are never reported."""
+    nms_iou: float
+    max_detections: int
+    high_sensitivity: OperatingPoint
+    high_specificity: OperatingPoint
+    validation: str
+    """One sentence on how good the model was measured to be."""
+    document: dict[str, Any]
+
+    @property
+    def model_id(self) -> str:
+        """``name@version+digest`` with the first eight digits of the weights' SHA-256."""
+        return f"{self.name}@{self.version}+{self.sha256[:8]}"
+
+
+def read_manifest(directory: Path | None = None) -> DetectorManifest:
+    """Read and check the manifest of a weights folder; the shipped one by default.
+
+    Raises:
+        ModelFilesError: missing or malformed, or made for another preprocessing or class map.
+    """
+    folder = SHIPPED_WEIGHTS if directory is None else directory
+    try:
+        document = json.loads((folder / MANIFEST_NAME).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelFilesError(f"The detector folder holds no {MANIFEST_NAME}.") from error
+    except (OSError, ValueError) as error:
+        raise ModelFilesError(f"The detector's {MANIFEST_NAME} cannot be read as JSON.") from error
+    try:
+        return _parse(folder, document)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelFilesError(f"The detector's {MANIFEST_NAME} lacks a required entry: {error}.") from error
+
+
+def _parse(folder: Path, document: dict[str, Any]) -> DetectorManifest:
+    preprocessing, suppression = document["preprocessing"], document["suppression"]
+    if preprocessing["id"] != PREPROCESSING_ID:
+        raise ModelFilesError(f"The weights need preprocessing {preprocessing['id']!r}; this is {PREPROCESSING_ID!r}.")
+    if tuple(document["classes"]) != DETECTOR_CLASSES:
+        raise ModelFilesError("The weights were trained for other classes than this engine reports.")
+    points = {
+        name: OperatingPoint(
+            name=name,
+            threshold=float(point["threshold"]),
+            sensitivity=float(point["sensitivity"]),
+            specificity=float(point["specificity"]),
+        )
+        for name, point in document["operating_points"].items()
+        if name in ("high_sensitivity", "high_specificity")
+    }
+    return DetectorManifest(
+        name=document["name"],
+        version=document["version"],
+        graph=document["graph"],
+        weights=folder / document["weights"],
+        sha256=document["sha256"],
+        image_size=int(preprocessing["image_size"]),
+        pad_value=float(preprocessing["pad_value"]),
+        score_floor=float(suppression["score_floor"]),
+        nms_iou=float(suppression["iou"]),
+        max_detections=int(suppression["max_detections"]),
+        high_sensitivity=points["high_sensitivity"],
+        high_specificity=points["high_specificity"],
+        validation=document["validation"],
+        document=document,
+    )

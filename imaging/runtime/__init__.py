@@ -1,0 +1,80 @@
+"""The network on the machine at hand: `imaging.runtime.openvino` on a CPU, `imaging.runtime.torch` on CUDA or by choice.
+
+Both take one canvas [1, 3, S, S] and give decoded predictions [1, N, 5 + classes]; everything before and after is
+shared, so that boxes differ by rounding only.
+"""
+
+from enum import StrEnum
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from imaging.manifest import DetectorManifest
+from imaging.yolov7 import Yolov7, build, fuse
+from imaging.yolov7.checkpoint import load_weights
+
+
+class RuntimeName(StrEnum):
+    """Which runtime carries the network."""
+
+    AUTO = "auto"
+    """torch where CUDA is there, otherwise OpenVINO."""
+    OPENVINO = "openvino"
+    TORCH = "torch"
+
+
+class Runtime(Protocol):
+    """A loaded network."""
+
+    name: str
+
+    def predict(self, canvas: Tensor) -> Tensor:
+        """Decoded predictions [1, N, 5 + classes] in canvas pixels of a canvas [1, 3, S, S] in 0..1."""
+        ...
+
+
+class DecodedNetwork(nn.Module):
+    """A fused network with its decoding, as one graph from canvas to boxes: what a runtime carries."""
+
+    def __init__(self, network: Yolov7) -> None:
+        super().__init__()
+        self.network = fuse(network)
+
+    def forward(self, canvas: Tensor) -> Tensor:
+        """[B, 3, S, S] in 0..1 to [B, N, 5 + classes]."""
+        return self.network.decode(self.network(canvas))
+
+
+def load_network(manifest: DetectorManifest) -> Yolov7:
+    """The network of a manifest with its weights, in evaluation mode, unfused.
+
+    Raises:
+        CheckpointError: the file is missing, its digest differs, or it does not fit the graph.
+    """
+    network = build(manifest.graph, num_classes=len(manifest.document["classes"]))
+    state, _ = load_weights(manifest.weights, sha256=manifest.sha256)
+    network.load_state_dict(state)
+    return network.eval().requires_grad_(False)
+
+
+def load_runtime(
+    manifest: DetectorManifest, name: RuntimeName = RuntimeName.AUTO, *, threads: int | None = None
+) -> Runtime:
+    """The network of a manifest on the runtime asked for.
+
+    Args:
+        manifest: which weights.
+        name: which runtime.
+        threads: CPU threads of one prediction; None lets the runtime decide.
+    """
+    module = DecodedNetwork(load_network(manifest))
+    if name is RuntimeName.AUTO:
+        name = RuntimeName.TORCH if torch.cuda.is_available() else RuntimeName.OPENVINO
+    if name is RuntimeName.TORCH:
+        from imaging.runtime.torch import TorchRuntime
+
+        return TorchRuntime(module, threads=threads)
+    from imaging.runtime.openvino import OpenVinoRuntime
+
+    return OpenVinoRuntime(module, manifest.image_size, threads=threads)

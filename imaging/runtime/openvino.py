@@ -1,0 +1,34 @@
+"""The network in OpenVINO, compiled for the CPU at hand."""
+
+import os
+
+# Read when openvino is first imported: a hospital's engine reports to nobody.
+os.environ.setdefault("OPENVINO_TELEMETRY_OPT_OUT", "1")
+
+import openvino  # noqa: E402
+import torch  # noqa: E402
+from openvino import properties  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+
+
+class OpenVinoRuntime:
+    """Runs the fused network in float32, so that results do not depend on whether the CPU has bfloat16."""
+
+    name = "openvino"
+
+    def __init__(self, module: nn.Module, image_size: int, *, threads: int | None = None) -> None:
+        example = torch.zeros(1, 3, image_size, image_size)
+        with torch.no_grad():
+            model = openvino.convert_model(module.eval(), example_input=example, input=[1, 3, image_size, image_size])
+        config: dict[str, object] = {
+            properties.hint.inference_precision(): openvino.Type.f32,
+            properties.hint.performance_mode(): properties.hint.PerformanceMode.LATENCY,
+        }
+        if threads is not None:
+            config[properties.inference_num_threads()] = threads
+        self._request = openvino.Core().compile_model(model, "CPU", config).create_infer_request()
+
+    def predict(self, canvas: Tensor) -> Tensor:
+        """Decoded predictions [1, N, 5 + classes]; not to be entered by two threads at once."""
+        self._request.infer([canvas.contiguous().numpy()])
+        return torch.from_numpy(self._request.get_output_tensor(0).data.copy())

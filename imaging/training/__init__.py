@@ -1,0 +1,12 @@
+"""Training and evaluation of the detector.
+
+Map
+---
+``datasets``    folder layouts to lists of samples, with every bad row named.
+``augment``     random crops, exposure and noise as `torchvision.transforms.v2` on tv_tensors.
+``datamodule``  `FractureDataModule`: samples to batches, with class imbalance met by sampling.
+``module``      `FractureDetector`: the Lightning module around an injected network, and its moving average.
+``metrics``     average precision, image-level measures, operating points, bootstrap intervals.
+``evaluate``    a folder of labelled radiographs to a table of metrics.
+``train``       a configuration to weights with their manifest.
+"""

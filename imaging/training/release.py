@@ -1,0 +1,162 @@
+"""Trained weights to a release: weight file, manifest, operating points, figures."""
+
+import dataclasses
+import json
+import shlex
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from imaging.engine import FractureEngine
+from imaging.labels import DETECTOR_CLASSES
+from imaging.manifest import MANIFEST_NAME
+from imaging.preprocess import PREPROCESSING_ID
+from imaging.training.datasets import Collection, LabelledRadiograph
+from imaging.training.evaluate import as_table, records_of
+from imaging.training.metrics import ImageRecord, Thresholds, choose_thresholds, measure, sensitivity, specificity
+from imaging.yolov7.checkpoint import save_weights
+
+if TYPE_CHECKING:
+    from imaging.training.module import FractureDetector
+    from imaging.training.train import TrainingConfig
+
+WEIGHTS_NAME = "detector.safetensors"
+VERSION = "0.1.0"
+SCORE_FLOOR = 0.005
+NMS_IOU = 0.45
+MAX_DETECTIONS = 100
+
+INTENDED_USE = (
+    "Investigational. Marks suspected fractures on radiographs of limbs, shoulder girdle, pelvis and hips for a clinician "
+    "who reads the radiograph as well. Not for chest, skull, spine, CT or MRI; a radiograph without a mark is not a "
+    "normal radiograph."
+)
+
+
+def write_release(
+    out: Path,
+    module: "FractureDetector",
+    config: "TrainingConfig",
+    collection: Collection,
+    development: Sequence[LabelledRadiograph],
+    *,
+    report: Callable[[str], None] = print,
+) -> Path:
+    """Write ``detector.safetensors`` and ``manifest.json`` into `out`; thresholds come from the development images.
+
+    Args:
+        out: folder, made when it is not there.
+        module: the trained detector, with the averaged weights in its network.
+        config: the settings it was trained with.
+        collection: what it was trained on.
+        development: held-out radiographs, on which the operating points are set.
+        report: receives progress lines.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    digest = save_weights(out / WEIGHTS_NAME, module.network.state_dict(), {"graph": config.graph})
+    document = _document(config, collection, digest)
+    _write(out, document)
+    records, _ = records_of(
+        Collection(name=collection.name, samples=tuple(development)), FractureEngine.load(out), report=report
+    )
+    try:
+        thresholds = choose_thresholds(records)
+    except ValueError as error:
+        report(f"operating points keep their neutral values: {error}")
+        return out
+    metrics = as_table(measure(records, thresholds))
+    document["operating_points"] = _operating_points(records, thresholds)
+    document["development"] = {
+        "n": len(records),
+        "n_fractured": sum(record.fractured for record in records),
+        "chosen_here": ["operating points", "early stopping"],
+        "metrics": metrics,
+    }
+    document["validation"] = (
+        f"Operating points set on {len(records)} held-out radiographs of {collection.name} "
+        f"({document['development']['n_fractured']} fractured); image-level AUC there "
+        f"{metrics['image_auc']['value']:.2f} ({metrics['image_auc']['low']:.2f} to {metrics['image_auc']['high']:.2f})."
+    )
+    _write(out, document)
+    report(f"weights and manifest written; development metrics: {json.dumps(metrics)}")
+    return out
+
+
+def record_validation(folder: Path, result: dict[str, Any], words: str) -> None:
+    """Put the figures that `imaging.training.evaluate.run` measured on another split into the manifest."""
+    document = json.loads((folder / MANIFEST_NAME).read_text(encoding="utf-8"))
+    document.setdefault("evaluations", {})[f"{result['dataset']}/{result['split']}"] = result
+    document["validation"] = words
+    _write(folder, document)
+
+
+def _write(folder: Path, document: dict[str, Any]) -> None:
+    partial = folder / f"{MANIFEST_NAME}.partial"
+    partial.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    partial.replace(folder / MANIFEST_NAME)
+
+
+def _document(config: "TrainingConfig", collection: Collection, digest: str) -> dict[str, Any]:
+    fractured = sum(sample.fractured for sample in collection.samples)
+    neutral = {"sensitivity": 0.0, "specificity": 0.0}
+    return {
+        "schema": "fracture-cds.detector/1",
+        "name": f"{config.graph}-{collection.name}",
+        "version": VERSION,
+        "graph": config.graph,
+        "classes": list(DETECTOR_CLASSES),
+        "weights": WEIGHTS_NAME,
+        "sha256": digest,
+        "preprocessing": {
+            "id": PREPROCESSING_ID,
+            "image_size": config.image_size,
+            "pad_value": 0.0,
+            "channels": "grey, repeated three times, 0..1",
+        },
+        "suppression": {"score_floor": SCORE_FLOOR, "iou": NMS_IOU, "max_detections": MAX_DETECTIONS},
+        "operating_points": {
+            "high_sensitivity": {"threshold": 0.1, **neutral},
+            "high_specificity": {"threshold": 0.5, **neutral},
+        },
+        "training": {
+            "created": datetime.now(UTC).date().isoformat(),
+            "command": f"cds train detector --data {shlex.quote(collection.name)} --out OUT",
+            "config": dataclasses.asdict(config),
+            "torch": torch.__version__.split("+")[0],
+            "data": {
+                "name": collection.name,
+                "split": config.split,
+                "n": len(collection.samples),
+                "n_fractured": fractured,
+                "n_boxes": sum(len(sample.boxes) for sample in collection.samples),
+                "sha256": collection.digest(),
+                "licence": "see the data set's own licence; FracAtlas: CC BY 4.0, doi 10.1038/s41597-023-02432-4",
+            },
+            "start": "ImageNet weights of EfficientNet-Lite0 (Apache-2.0) in the backbone"
+            if config.graph.endswith("lite0")
+            else "random weights",
+        },
+        "intended_use": INTENDED_USE,
+        "validation": "Not yet measured.",
+    }
+
+
+def _operating_points(records: Sequence[ImageRecord], thresholds: Thresholds) -> dict[str, dict[str, float]]:
+    import numpy as np
+
+    positive = np.array([record.fractured for record in records])
+    scores = np.array([record.image_score for record in records])
+    return {
+        name: {
+            "threshold": round(threshold, 5),
+            "sensitivity": round(sensitivity(positive, scores, threshold), 4),
+            "specificity": round(specificity(positive, scores, threshold), 4),
+        }
+        for name, threshold in (
+            ("high_sensitivity", thresholds.high_sensitivity),
+            ("high_specificity", thresholds.high_specificity),
+        )
+    }
