@@ -1,0 +1,174 @@
+"""The radiograph's findings as FHIR resources: one Observation per place, one for the image, one report."""
+
+from cds.presenters import wording
+from cds.presenters.fhir_transaction import Transaction, own, studies, texts
+from fhir_adapters import builders
+from fhir_adapters.r4_types import (
+    LOINC,
+    SNOMED_CT,
+    Code,
+    Component,
+    Concept,
+    Interpretation,
+    JsonObject,
+    Measured,
+    MeasuredRange,
+    ObservationCategory,
+    ObservationStatus,
+    ReportStatus,
+    data_absent_unknown,
+)
+from imaging.labels import BodyRegion
+from imaging.results import FractureCall, FractureDetection, ImageFindings, PixelSpacing, SpacingOrigin
+
+_IMAGING_STUDY = Concept(
+    text="Diagnostic imaging study",
+    codes=(Code(system=LOINC, code="18748-4", display="Diagnostic imaging study"),),
+)
+_FRACTURE = Concept(
+    text="Fracture of bone", codes=(Code(system=SNOMED_CT, code="125605004", display="Fracture of bone"),)
+)
+BODY_SITES: dict[BodyRegion, tuple[str, str]] = {
+    BodyRegion.HAND: ("85562004", "Hand structure"),
+    BodyRegion.WRIST: ("8205005", "Wrist region structure"),
+    BodyRegion.FOREARM: ("14975008", "Forearm structure"),
+    BodyRegion.ELBOW: ("16953009", "Elbow joint structure"),
+    BodyRegion.HUMERUS: ("85050009", "Bone structure of humerus"),
+    BodyRegion.SHOULDER: ("16982005", "Shoulder region structure"),
+    BodyRegion.CLAVICLE: ("51299004", "Bone structure of clavicle"),
+    BodyRegion.PELVIS: ("12921003", "Pelvic structure"),
+    BodyRegion.HIP: ("29836001", "Hip region structure"),
+    BodyRegion.FEMUR: ("71341001", "Bone structure of femur"),
+    BodyRegion.KNEE: ("72696002", "Knee region structure"),
+    BodyRegion.LOWER_LEG: ("30021000", "Lower leg structure"),
+    BodyRegion.ANKLE: ("70258002", "Ankle joint structure"),
+    BodyRegion.FOOT: ("56459004", "Foot structure"),
+}
+"""SNOMED CT code and term of each region."""
+_INTERPRETATIONS: dict[FractureCall, Interpretation] = {
+    FractureCall.DEFINITE: Interpretation.POSITIVE,
+    FractureCall.SUSPECTED: Interpretation.INDETERMINATE,
+    FractureCall.NOT_SEEN: Interpretation.NOT_DETECTED,
+}
+
+
+def _body_site(findings: ImageFindings) -> Concept | None:
+    if findings.region is None:
+        return None
+    side = wording.LATERALITIES.get(findings.laterality or "", "")
+    code, display = BODY_SITES[findings.region]
+    return Concept(
+        text=f"{side} {wording.words(findings.region)}".strip(),
+        codes=(Code(system=SNOMED_CT, code=code, display=display),),
+    )
+
+
+def _box_components(detection: FractureDetection, spacing: PixelSpacing | None) -> tuple[Component, ...]:
+    """The box in pixels of the stored image, and in mm where millimetres mean something."""
+    box = detection.box
+    parts = [
+        Component(
+            code=own("detector-score", "Detector score, not a probability"),
+            value=Measured(value=detection.score, unit="1", ucum="1"),
+        ),
+        Component(
+            code=own("box-columns", "Box, columns of the image"),
+            value=MeasuredRange(low=box.x1, high=box.x2, unit="px"),
+        ),
+        Component(
+            code=own("box-rows", "Box, rows of the image"), value=MeasuredRange(low=box.y1, high=box.y2, unit="px")
+        ),
+    ]
+    if spacing is None or spacing.origin is SpacingOrigin.UNKNOWN:
+        return tuple(parts)
+    where = "at the detector" if spacing.origin is SpacingOrigin.DETECTOR else "in the patient"
+    for name, size in (("width", detection.box_width_mm), ("height", detection.box_height_mm)):
+        if size is not None:
+            parts.append(
+                Component(
+                    code=own(f"box-{name}-{spacing.origin.value}", f"Box {name}, millimetres {where}"),
+                    value=Measured(value=size, unit="mm", ucum="mm"),
+                )
+            )
+    return tuple(parts)
+
+
+def _instance(bundle: Transaction) -> tuple[Component, ...]:
+    """Which image of the study it is; empty when the radiograph came as PNG or JPEG."""
+    dicom = bundle.result.radiograph.dicom if bundle.result.radiograph is not None else None
+    if dicom is None:
+        return ()
+    words = f"urn:oid:{dicom.sop_instance_uid}, frame {dicom.frame}"
+    return (Component(code=own("dicom-instance", "DICOM SOP instance and frame"), value=words),)
+
+
+def _add_detections(bundle: Transaction, findings: ImageFindings) -> tuple[JsonObject, ...]:
+    """One Observation per place the detector marked."""
+    references = []
+    for place, detection in enumerate(findings.detections, start=1):
+        name = f"detection-{place}"
+        resource = builders.observation(
+            business_id=bundle.business_id(name),
+            status=ObservationStatus.PRELIMINARY,
+            category=ObservationCategory.IMAGING,
+            code=own("fracture-detection", "Place marked by the fracture detector"),
+            subject=bundle.subject,
+            issued=bundle.created,
+            value=own(f"call-{detection.call.value}", wording.CALLS[detection.call]),
+            device_reference=bundle.device,
+            interpretation=_INTERPRETATIONS.get(detection.call),
+            body_site=_body_site(findings),
+            method=findings.model_id,
+            components=(*_box_components(detection, findings.spacing), *_instance(bundle)),
+            derived_from=studies(bundle.result),
+            notes=(f"Place {place}, class {detection.label}. A box is not a measurement of the fracture.",),
+        )
+        references.append(bundle.add(name, resource))
+    return tuple(references)
+
+
+def _operating_points(findings: ImageFindings) -> tuple[str, ...]:
+    return tuple(
+        f"{wording.OPERATING_POINTS.get(one.name, one.name)}: score {one.threshold:.2f},"
+        f" sensitivity {wording.percent(one.sensitivity)}, specificity {wording.percent(one.specificity)}."
+        for one in findings.operating_points
+    )
+
+
+def add_imaging(bundle: Transaction, findings: ImageFindings) -> None:
+    """The image-level call, its places, and the report over them."""
+    members = _add_detections(bundle, findings)
+    judged = findings.call is not FractureCall.CANNOT_JUDGE
+    call_text = wording.CALLS[findings.call]
+    call = builders.observation(
+        business_id=bundle.business_id("fracture-call"),
+        status=ObservationStatus.PRELIMINARY,
+        category=ObservationCategory.IMAGING,
+        code=own("fracture-call", "Fracture on the radiograph, judged by software"),
+        subject=bundle.subject,
+        issued=bundle.created,
+        value=own(f"call-{findings.call.value}", call_text) if judged else None,
+        absent_reason=None if judged else data_absent_unknown(call_text),
+        device_reference=bundle.device,
+        interpretation=_INTERPRETATIONS.get(findings.call),
+        body_site=_body_site(findings),
+        method=findings.model_id,
+        components=_instance(bundle),
+        members=members,
+        derived_from=studies(bundle.result),
+        notes=(wording.CALL_EXPLANATIONS[findings.call], findings.model_validation, *_operating_points(findings)),
+    )
+    results = (bundle.add("fracture-call", call), *members)
+    report = builders.diagnostic_report(
+        business_id=bundle.business_id("report"),
+        status=ReportStatus.PARTIAL,
+        code=_IMAGING_STUDY,
+        subject=bundle.subject,
+        issued=bundle.created,
+        results=results,
+        imaging_studies=studies(bundle.result),
+        conclusion=f"{call_text}. {bundle.result.assessment.summary.text} {wording.NOTICE}",
+        conclusion_codes=(_FRACTURE,) if findings.call is FractureCall.DEFINITE else (),
+        lines=texts(flag.statement for flag in bundle.result.assessment.severity.red_flags),
+    )
+    bundle.add("report", report)

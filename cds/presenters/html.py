@@ -1,0 +1,153 @@
+"""`CaseResult` to one self-contained HTML page: inline style, PNG as data address, no script, no external load.
+
+The sections stand in the order of need: urgency and red flags, radiograph with findings, what to do, then the
+numbers behind it, what was missing, the data, the method and the sources. Text from records and images reaches the
+page only through Jinja2's autoescaping.
+"""
+
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from cds.case import CaseResult
+from cds.presenters import wording
+from cds.presenters.citations import Citations, link
+from cds.presenters.figures import healing_bar, overlay, png_data_uri, timeline
+from cds.presenters.messages import case_warnings, explain
+from cds.presenters.ordering import advice_by_harm, follow_up_by_due_week
+from cds.presenters.record_view import context_view, patient_view, reference_labels
+from cds.presenters.risk_view import probability_views
+from fusion.results import Advice, Certainty, FollowUp, HealingFactor
+from imaging.results import FractureDetection, ImageFindings, PixelSpacing
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_ORIGINS: dict[str, str] = {"clinician": "clinician's input", "image": "radiograph", "model": "model"}
+
+
+def _box_size(detection: FractureDetection, spacing: PixelSpacing | None) -> str:
+    return wording.box_size(detection.box_width_mm, detection.box_height_mm, spacing)
+
+
+def _dose(advice: Advice) -> str:
+    return wording.dose(advice.dose_low, advice.dose_high, advice.dose_unit)
+
+
+def _when(appointment: FollowUp) -> str:
+    return wording.capitalised(wording.when_weeks(appointment.earliest_week, appointment.latest_week))
+
+
+def _time_effect(factor: HealingFactor) -> str:
+    if factor.time_ratio is None:
+        return "none known; non-union only"
+    text = f"{wording.TIMES} {wording.ratio(factor.time_ratio)}"
+    if factor.time_ratio_low is None or factor.time_ratio_high is None:
+        return text
+    return f"{text} ({wording.ratio(factor.time_ratio_low)} to {wording.ratio(factor.time_ratio_high)})"
+
+
+@cache
+def _environment() -> Environment:
+    """The templates with the words they may use."""
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        action_word=wording.ACTIONS.__getitem__,
+        box_size=_box_size,
+        call_explanation=wording.CALL_EXPLANATIONS.__getitem__,
+        call_word=wording.CALLS.__getitem__,
+        capitalised=wording.capitalised,
+        certainty_explanation=wording.CERTAINTY_EXPLANATIONS.__getitem__,
+        certainty_word=wording.CERTAINTIES.__getitem__,
+        dose=_dose,
+        feature_name=wording.feature_name,
+        laterality=lambda value: wording.LATERALITIES.get(value, value or ""),
+        link=link,
+        moment=wording.moment,
+        number=wording.number,
+        operating_point=lambda name: wording.OPERATING_POINTS.get(name, wording.words(name)),
+        outcome_word=lambda name: wording.OUTCOMES.get(name, wording.words(name)),
+        percent=wording.percent,
+        ratio=wording.ratio,
+        region_source=lambda name: wording.REGION_SOURCES.get(name, wording.words(name)),
+        severity_word=wording.SEVERITIES.__getitem__,
+        time_effect=_time_effect,
+        urgency_word=wording.URGENCIES.__getitem__,
+        weeks=wording.weeks,
+        when=_when,
+        words=wording.words,
+    )
+    return environment
+
+
+def _image_alt(findings: ImageFindings | None) -> str:
+    """What a reader who cannot see the radiograph needs to know."""
+    if findings is None:
+        return "Radiograph, not assessed."
+    count = len(findings.detections)
+    places = "no box" if count == 0 else "1 box" if count == 1 else f"{count} boxes"
+    parts = (
+        wording.LATERALITIES.get(findings.laterality or "", ""),
+        wording.words(findings.region) if findings.region is not None else "",
+    )
+    what = " ".join(part for part in parts if part)
+    return f"Radiograph{': ' + what if what else ''}. {wording.CALLS[findings.call]}; {places} drawn, see findings."
+
+
+def _image_values(result: CaseResult) -> dict[str, object]:
+    """What the radiograph section draws; empty of pixels when the result holds none."""
+    values: dict[str, object] = {"overlay": overlay(result.findings) if result.findings is not None else None}
+    if result.radiograph is not None:
+        height, width = result.radiograph.pixels.shape
+        values.update(
+            image=png_data_uri(result.radiograph.pixels),
+            image_alt=_image_alt(result.findings),
+            image_height=height,
+            image_width=width,
+        )
+    return values
+
+
+def render_html(result: CaseResult) -> str:
+    """One case as a complete HTML document.
+
+    Args:
+        result: The case; any part of it may be missing.
+
+    Returns:
+        A document that needs no other file, in British English.
+    """
+    assessment, risk = result.assessment, result.risk
+    appointments = follow_up_by_due_week(assessment.follow_up)
+    last_week, bars = timeline(appointments)
+    horizon = f"{wording.number(risk.major_osteoporotic.horizon_years)} years" if risk is not None else ""
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            _image_values(result),
+            result=result,
+            assessment=assessment,
+            findings=result.findings,
+            patient=result.patient,
+            advice=advice_by_harm(assessment.supplementation),
+            certainties=tuple(Certainty),
+            cite=Citations(assessment.sources),
+            healing_bar=healing_bar(assessment.healing) if assessment.healing is not None else None,
+            horizon=horizon,
+            intended_use=wording.INTENDED_USE,
+            last_week=last_week,
+            messages=explain(case_warnings(result)),
+            notice=wording.NOTICE,
+            origin_words=_ORIGINS | (reference_labels(result.patient) if result.patient is not None else {}),
+            probabilities=probability_views(risk) if risk is not None else (),
+            record=patient_view(result.patient) if result.patient is not None else None,
+            stated=context_view(result.context),
+            timeline=tuple(zip(appointments, bars, strict=True)),
+        )
+    )

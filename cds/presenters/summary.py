@@ -1,0 +1,139 @@
+"""`CaseResult` to a few lines for the terminal: the call, what to do first, and where the files are."""
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from cds.case import CaseResult
+from cds.presenters import wording
+from cds.presenters.messages import case_warnings, explain
+from cds.presenters.ordering import advice_by_harm, follow_up_by_due_week
+from fusion.results import Certainty, Statement, Urgency
+
+SHOWN_LINES = 3
+"""Lines of each list; the report holds the rest."""
+
+_STYLES: dict[Urgency, str] = {
+    Urgency.IMMEDIATE: "bold white on red",
+    Urgency.WITHIN_HOURS: "bold black on yellow",
+    Urgency.CLINIC: "bold white on blue",
+    Urgency.ROUTINE: "bold",
+}
+
+
+def printable(text: str) -> str:
+    """The text without control characters, so that no text of a record or a path can steer the terminal."""
+    return "".join(" " if unicodedata.category(one).startswith("C") else one for one in text)
+
+
+def _sentence(statement: Statement) -> str:
+    """A statement in words; one that rests on nothing verified says so."""
+    mark = " (unverified)" if statement.certainty is Certainty.UNVERIFIED else ""
+    return printable(statement.text) + mark
+
+
+def _shortened(lines: Iterable[str]) -> list[str]:
+    every = list(lines)
+    if len(every) <= SHOWN_LINES:
+        return every
+    return [*every[:SHOWN_LINES], f"and {len(every) - SHOWN_LINES} more in the report"]
+
+
+def _radiograph(result: CaseResult) -> str:
+    findings = result.findings
+    if findings is None:
+        return "not given"
+    score = f", highest score {findings.max_score:.2f}" if findings.max_score is not None else ""
+    return f"{wording.CALLS[findings.call]}{score}"
+
+
+def _union(result: CaseResult) -> str:
+    healing = result.assessment.healing
+    if healing is None:
+        return "not estimated"
+    return (
+        f"{wording.weeks(healing.low_weeks)} to {wording.weeks(healing.high_weeks)} weeks"
+        f" (10th to 90th percentile), median {wording.weeks(healing.median_weeks)}"
+    )
+
+
+def _risk(result: CaseResult) -> str:
+    risk = result.risk
+    if risk is None:
+        return f"not estimated: {printable(result.risk_unavailable or 'no reason was given')}"
+    named = (("major", risk.major_osteoporotic), ("hip", risk.hip))
+    numbers = "; ".join(
+        f"{name} {wording.percent(one.value)} ({wording.percent(one.low)} to {wording.percent(one.high)})"
+        for name, one in named
+    )
+    return f"within {wording.number(risk.major_osteoporotic.horizon_years)} years: {numbers}"
+
+
+def _actions(result: CaseResult) -> list[str]:
+    """Advice, what may harm first."""
+    return [
+        f"{wording.capitalised(wording.words(one.agent))}, {wording.ACTIONS[one.action].lower()}:"
+        f" {_sentence(one.statement)}"
+        for one in advice_by_harm(result.assessment.supplementation)
+    ]
+
+
+def _follow_up(result: CaseResult) -> list[str]:
+    return [
+        f"{wording.capitalised(wording.when_weeks(one.earliest_week, one.latest_week))}: {printable(one.what)}"
+        for one in follow_up_by_due_week(result.assessment.follow_up)
+    ]
+
+
+def _rows(result: CaseResult) -> Table:
+    """The labelled lines; a label without a line is left out."""
+    severity = result.assessment.severity
+    warnings = explain(case_warnings(result))
+    listed: list[tuple[str, list[str]]] = [
+        ("Red flags", [f"! {_sentence(flag.statement)}" for flag in severity.red_flags]),
+        ("Radiograph", [_radiograph(result)]),
+        ("Severity", [wording.SEVERITIES[severity.grade]]),
+        ("Time to union", [_union(result)]),
+        ("Next fracture", [_risk(result)]),
+        ("Check", _shortened(map(_sentence, severity.clinician_must_check))),
+        ("Safety", _shortened(_actions(result))),
+        ("Follow-up", _shortened(_follow_up(result))),
+        ("Data quality", _shortened(printable(one.text) for one in warnings)),
+    ]
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(ratio=1)
+    for label, lines in listed:
+        if lines:
+            table.add_row(label, Text("\n".join(lines), style="bold red" if label == "Red flags" else ""))
+    return table
+
+
+def print_summary(result: CaseResult, console: Console, files: Sequence[Path]) -> None:
+    """Prints one case in a panel, and the files that were written.
+
+    Args:
+        result: The case; any part of it may be missing.
+        console: Where to print.
+        files: Written files, in the order to list them.
+    """
+    assessment = result.assessment
+    urgency = assessment.severity.urgency
+    head = Text(f" {wording.URGENCIES[urgency]} ", style=_STYLES[urgency])
+    head = Text.assemble(head, " ", (_sentence(assessment.summary), "bold"))
+    panel = Panel(
+        Group(head, Text(), _rows(result)),
+        title=Text("fracture-cds"),
+        subtitle=Text(wording.NOTICE),
+        title_align="left",
+        subtitle_align="left",
+        padding=(1, 2),
+    )
+    console.print(panel)
+    for file in files:
+        console.print(Text.assemble(("wrote ", "dim"), printable(str(file))), soft_wrap=True)
