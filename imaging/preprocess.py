@@ -1,8 +1,8 @@
 """The one way a radiograph's grey values reach the network, in training, evaluation and use alike.
 
 Many limb radiographs fill a fraction of the grey range: a fracture line then differs from the bone around it by a few
-grey levels. The range is stretched between robust percentiles, then contrast-limited adaptive histogram equalisation
-(Zuiderveld, Graphics Gems IV, 1994) evens the local contrast.
+grey levels. The range is stretched between robust percentiles, then contrast-limited adaptive histogram
+equalisation (Zuiderveld, Graphics Gems IV, 1994) evens the local contrast.
 """
 
 import cv2
@@ -14,7 +14,7 @@ HIGH_PERCENTILE = 99.7
 CLIP_LIMIT = 2.0
 TILES = (8, 8)
 WORKING_SIDE_PX = 1024
-"""A larger radiograph is averaged down to this first: equalisation of fine noise at full size costs time, not insight."""
+"""A larger radiograph is averaged down to this first: evening out fine noise at full size costs time, not insight."""
 
 PREPROCESSING_ID = "percentile-clahe/1"
 """Named in every manifest: weights trained with one preprocessing must not meet another."""
@@ -41,7 +41,7 @@ def prepare(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     """A radiograph [H, W] in 0..1, bone bright, to the same at no more than `WORKING_SIDE_PX`, contrast normalised.
 
     Returns:
-        float32 [H', W'] in 0..1; the aspect ratio is kept to the pixel, so that letterboxing finds its way back by scale.
+        float32 [H', W'] in 0..1; the aspect ratio is kept to the pixel, so that boxes find their way back by scale.
     """
     factor = WORKING_SIDE_PX / max(pixels.shape)
     if factor < 1:

@@ -1,4 +1,4 @@
-"""The network on the machine at hand: `imaging.runtime.openvino` on a CPU, `imaging.runtime.torch` on CUDA or by choice.
+"""The network on the machine at hand: OpenVINO on a CPU, torch on CUDA or by choice.
 
 Both take one canvas [1, 3, S, S] and give decoded predictions [1, N, 5 + classes]; everything before and after is
 shared, so that boxes differ by rounding only.
@@ -7,8 +7,8 @@ shared, so that boxes differ by rounding only.
 from enum import StrEnum
 from typing import Protocol
 
-import torch
-from torch import Tensor, nn
+# `cuda` by name: importing the sibling module `torch` would shadow `torch` itself here.
+from torch import Tensor, cuda, nn
 
 from imaging.manifest import DetectorManifest
 from imaging.yolov7 import Yolov7, build, fuse
@@ -70,7 +70,7 @@ def load_runtime(
     """
     module = DecodedNetwork(load_network(manifest))
     if name is RuntimeName.AUTO:
-        name = RuntimeName.TORCH if torch.cuda.is_available() else RuntimeName.OPENVINO
+        name = RuntimeName.TORCH if cuda.is_available() else RuntimeName.OPENVINO
     if name is RuntimeName.TORCH:
         from imaging.runtime.torch import TorchRuntime
 

@@ -5,10 +5,10 @@ import os
 # Read when openvino is first imported: a hospital's engine reports to nobody.
 os.environ.setdefault("OPENVINO_TELEMETRY_OPT_OUT", "1")
 
-import openvino  # noqa: E402
-import torch  # noqa: E402
-from openvino import properties  # noqa: E402
-from torch import Tensor, nn  # noqa: E402
+import openvino
+import torch
+from openvino import properties
+from torch import Tensor, nn
 
 
 class OpenVinoRuntime:

@@ -55,9 +55,8 @@ class RandomAffineCrop(v2.Transform):
         pixels = image.as_subclass(torch.Tensor)[0].numpy()
         boxes = target["boxes"].as_subclass(torch.Tensor).numpy()
         matrix = self._matrix(pixels.shape, boxes)
-        warped = cv2.warpAffine(
-            pixels, matrix, (self.size, self.size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0
-        )
+        # What lies beyond the image is black, like the margins of the letterbox.
+        warped = cv2.warpAffine(pixels, matrix, (self.size, self.size), flags=cv2.INTER_LINEAR)
         moved, kept = move_boxes(boxes, matrix, self.size)
         target = dict(target)
         target["boxes"] = tv_tensors.BoundingBoxes(

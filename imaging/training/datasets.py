@@ -23,6 +23,8 @@ from imaging.training.errors import TrainingDataError
 BLOCK_SIZE = 100
 """Images per id block: neighbouring FracAtlas ids are views of one limb, so a split never goes through a block."""
 
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
+
 Target = dict[str, torch.Tensor]
 
 
@@ -92,7 +94,9 @@ def _read_fracatlas(root: Path, split: str) -> Collection:
     samples: list[LabelledRadiograph] = []
     problems: list[str] = []
     for folder, fractured in (("Fractured", True), ("Non_fractured", False)):
-        for path in sorted((root / "images" / folder).glob("*.jp*g")) + sorted((root / "images" / folder).glob("*.png")):
+        for path in sorted((root / "images" / folder).iterdir()) if (root / "images" / folder).is_dir() else ():
+            if path.suffix.lower() not in IMAGE_SUFFIXES:
+                continue
             if wanted is not None and path.name not in wanted:
                 continue
             boxes: tuple[tuple[float, float, float, float], ...] = ()
@@ -176,11 +180,12 @@ def _usable_box(
 def _read_csv_layout(root: Path, split: str) -> Collection:
     """``images.csv`` (image, and any of has_fracture, group, split, width, height) with ``boxes.csv``.
 
-    Boxes are fracture boxes unless their ``label`` says otherwise: femur parts (``hip``) are larger than fracture lines
-    and healthy sides are labelled ``normal-*``, so a collection whose boxes carry labels serves image-level metrics only.
+    Boxes are fracture boxes unless they carry a ``label``: femur parts (``hip``) are larger than fracture lines and
+    healthy sides are labelled ``normal-*``, so a collection with labelled boxes serves image-level metrics only.
     """
     rows = _read_table(root / "images.csv", ("image",))
-    box_rows = _read_table(root / "boxes.csv", ("image", "x1", "y1", "x2", "y2")) if (root / "boxes.csv").is_file() else []
+    box_table = root / "boxes.csv"
+    box_rows = _read_table(box_table, ("image", "x1", "y1", "x2", "y2")) if box_table.is_file() else []
     labelled_parts = any("label" in row for row in box_rows)
     by_image: dict[str, list[dict[str, str]]] = {}
     for row in box_rows:
@@ -212,7 +217,8 @@ def _read_csv_layout(root: Path, split: str) -> Collection:
                 group=row.get("group") or row["image"],
             )
         )
-    problems.extend(f"{image}: has a box, but is not in images.csv" for image in sorted(set(by_image) - {r["image"] for r in rows}))
+    unlisted = set(by_image) - {row["image"] for row in rows}
+    problems.extend(f"{image}: has a box, but is not in images.csv" for image in sorted(unlisted))
     return Collection(name=root.resolve().name, samples=tuple(samples), problems=tuple(problems))
 
 
@@ -301,7 +307,7 @@ class RadiographDataset(Dataset[tuple[tv_tensors.Image, Target]]):
         boxes = torch.tensor(self.samples[index].boxes, dtype=torch.float32).reshape(-1, 4) * scale
         image = tv_tensors.Image(torch.from_numpy(pixels)[None])
         target: Target = {
-            "boxes": tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=(height, width)),  # type: ignore[call-overload]
+            "boxes": tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=(height, width)),
             "labels": torch.zeros(len(boxes), dtype=torch.int64),
             "image_number": torch.tensor(index),
         }

@@ -1,11 +1,16 @@
 """Errors of training and evaluation."""
 
+from imaging.errors import ImagingError
 
-class TrainingDataError(Exception):
-    """A data set that cannot be used: what is wrong, and how to mend it."""
+
+class TrainingDataError(ImagingError):
+    """A data set or a training configuration that cannot be used."""
 
     code = "imaging.training.data"
 
     def __init__(self, problem: str, remedy: str) -> None:
-        super().__init__(f"{problem}. {remedy[0].upper()}{remedy[1:]}.")
-        self.remedy = remedy
+        """Say what is wrong (no full stop) and how to mend it."""
+        super().__init__(f"{problem}.", remedy=f"{remedy[0].upper()}{remedy[1:]}.")
+
+    def __str__(self) -> str:
+        return f"{super().__str__()} {self.remedy}"

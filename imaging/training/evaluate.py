@@ -1,4 +1,4 @@
-"""A folder of labelled radiographs to a table of metrics, through the same reader and engine that the application uses."""
+"""A folder of labelled radiographs to a table of metrics, through the application's own reader and engine."""
 
 import math
 from collections.abc import Callable, Iterable

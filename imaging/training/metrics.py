@@ -16,8 +16,9 @@ from torchvision.ops import box_iou
 
 Floats = NDArray[np.float64]
 
-IOU_THRESHOLDS = np.arange(0.5, 1.0, 0.05).round(2)
-RECALL_POINTS = np.linspace(0.0, 1.0, 101)
+# In single precision, as torchmetrics has them: a recall of exactly 0.28 reaches one rounding of that point only.
+IOU_THRESHOLDS: Floats = torch.linspace(0.5, 0.95, 10).double().numpy()
+RECALL_POINTS: Floats = torch.linspace(0.0, 1.0, 101).double().numpy()
 MAX_DETECTIONS = 100
 
 
@@ -196,8 +197,8 @@ def bootstrap(
 def measure(records: Sequence[ImageRecord], thresholds: Thresholds, *, rounds: int = 1000) -> dict[str, Interval]:
     """Every metric that these images can give, with intervals by image.
 
-    Boxes are judged on images whose boxes are known; with no box at all ``map50`` and ``map50_95`` are left out, and with
-    one class only the measures that need both are left out.
+    Boxes are judged on images whose boxes are known; with no box at all ``map50`` and ``map50_95`` are left out, and
+    with one class only the measures that need both are left out.
     """
     result: dict[str, Interval] = {}
     located = [record for record in records if record.boxes_known]

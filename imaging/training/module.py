@@ -71,7 +71,8 @@ class FractureDetector(pl.LightningModule):
             prog_bar=True,
             batch_size=size,
         )
-        return items.total / size
+        mean: Tensor = items.total / size
+        return mean
 
     def validation_step(self, batch: EvaluationBatch, batch_index: int) -> None:
         """Collect boxes of whole images, in pixels of the originals."""

@@ -30,9 +30,9 @@ NMS_IOU = 0.45
 MAX_DETECTIONS = 100
 
 INTENDED_USE = (
-    "Investigational. Marks suspected fractures on radiographs of limbs, shoulder girdle, pelvis and hips for a clinician "
-    "who reads the radiograph as well. Not for chest, skull, spine, CT or MRI; a radiograph without a mark is not a "
-    "normal radiograph."
+    "Investigational. Marks suspected fractures on radiographs of limbs, shoulder girdle, pelvis and hips for a "
+    "clinician who reads the radiograph as well. Not for chest, skull, spine, CT or MRI; a radiograph without a mark "
+    "is not a normal radiograph."
 )
 
 
@@ -78,7 +78,8 @@ def write_release(
     document["validation"] = (
         f"Operating points set on {len(records)} held-out radiographs of {collection.name} "
         f"({document['development']['n_fractured']} fractured); image-level AUC there "
-        f"{metrics['image_auc']['value']:.2f} ({metrics['image_auc']['low']:.2f} to {metrics['image_auc']['high']:.2f})."
+        f"{metrics['image_auc']['value']:.2f} "
+        f"({metrics['image_auc']['low']:.2f} to {metrics['image_auc']['high']:.2f})."
     )
     _write(out, document)
     report(f"weights and manifest written; development metrics: {json.dumps(metrics)}")

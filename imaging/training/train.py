@@ -38,7 +38,7 @@ class TrainingConfig:
     epochs: int = 34
     loss: str = "ota"
     box_gain: float = 0.05
-    objectness_gain: float = 0.5
+    objectness_gain: float = 4.0
     learning_rate: float = 1e-3
     backbone_learning_rate: float = 3e-4
     weight_decay: float = 5e-3
@@ -62,7 +62,9 @@ class TrainingConfig:
         known = {field.name for field in dataclasses.fields(cls)}
         if not isinstance(loaded, dict) or not set(loaded) <= known:
             unknown = sorted(set(loaded) - known) if isinstance(loaded, dict) else "no mapping at all"
-            raise TrainingDataError(f"{path.name} has unknown settings: {unknown}", f"known: {', '.join(sorted(known))}")
+            raise TrainingDataError(
+                f"{path.name} has unknown settings: {unknown}", f"known: {', '.join(sorted(known))}"
+            )
         return cls(**loaded)
 
 
@@ -83,7 +85,7 @@ def make_network(config: TrainingConfig) -> Yolov7:
     if backbone is not None:
         backbone.load_state_dict(fold_imagenet_state(_imagenet_state()))
         backbone.freeze_slow_parts(config.frozen_blocks)
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _imagenet_state() -> dict[str, torch.Tensor]:

@@ -42,10 +42,10 @@ class SameConv(nn.Conv2d):
         self._extra = total - 2 * before
         super().__init__(inputs, outputs, kernel, stride, padding=before, groups=groups, bias=True)
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (torch's own parameter name)
+    def forward(self, input: Tensor) -> Tensor:
         """[B, C, H, W] to [B, O, H / stride, W / stride]; H and W must be multiples of the stride."""
         if self._extra:
-            input = functional.pad(input, (0, self._extra, 0, self._extra))  # noqa: A001
+            input = functional.pad(input, (0, self._extra, 0, self._extra))
         if self.groups > 1 and self.stride[0] > 1 and torch.is_grad_enabled() and input.device.type == "cpu":
             # The bfloat16 gradient of a strided depthwise convolution is 15 times slower than the float32 one on a CPU.
             with torch.autocast("cpu", enabled=False):
@@ -67,8 +67,8 @@ class InvertedResidual(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """[B, inputs, H, W] to [B, outputs, H / stride, W / stride]."""
         hidden = features if self.expand is None else functional.relu6(self.expand(features))
-        hidden = self.project(functional.relu6(self.depthwise(hidden)))
-        return features + hidden if self.shortcut else hidden
+        projected: Tensor = self.project(functional.relu6(self.depthwise(hidden)))
+        return features + projected if self.shortcut else projected
 
 
 class EfficientNetLite0(nn.Module):

@@ -1,0 +1,130 @@
+"""Milliseconds from image file to findings, and of the network alone beside eager torch and ONNX Runtime.
+
+    python -m tests.benchmarks.latency [--runs 50] [--size 640]
+
+All in one process and one run, turn by turn, so that a drifting machine slows every row alike. Prints median and 95th
+percentile. The image is a synthetic phantom of 640 px, so that anyone can repeat it.
+"""
+
+import argparse
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnxruntime
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from imaging.engine import FractureEngine
+from imaging.manifest import read_manifest
+from imaging.phantom import PhantomSpec, make_phantom
+from imaging.reader import read_radiograph
+from imaging.runtime import DecodedNetwork, load_network
+from imaging.runtime.openvino import OpenVinoRuntime
+
+
+def main() -> None:
+    """Time everything and print one table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=50)
+    parser.add_argument("--size", type=int, default=640, help="longer side of the image file, in pixels")
+    parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        jpeg, dicom = _image_files(Path(folder), arguments.size)
+        subjects = _subjects(jpeg, dicom, arguments.threads)
+        _print(_time(subjects, arguments.runs), arguments)
+
+
+def _image_files(folder: Path, size: int) -> tuple[Path, Path]:
+    from imaging.dicom.writer import write_dicom
+
+    pixels = make_phantom(PhantomSpec(), seed=1).pixels
+    factor = size / max(pixels.shape)
+    pixels = cv2.resize(pixels, (round(pixels.shape[1] * factor), round(pixels.shape[0] * factor)))
+    jpeg, dicom = folder / "phantom.jpg", folder / "phantom.dcm"
+    cv2.imwrite(str(jpeg), np.clip(pixels * 255, 0, 255).astype(np.uint8))
+    write_dicom(dicom, pixels, synthetic=True)
+    return jpeg, dicom
+
+
+def _subjects(jpeg: Path, dicom: Path, threads: int) -> dict[str, Callable[[], object]]:
+    manifest = read_manifest()
+    engine = FractureEngine.load(runtime="openvino", threads=threads)
+    network = load_network(manifest)
+    subjects: dict[str, Callable[[], object]] = {
+        "JPEG file to findings, OpenVINO": lambda: engine.analyse(read_radiograph(jpeg)),
+        "DICOM file to findings, OpenVINO": lambda: engine.analyse(read_radiograph(dicom)),
+    }
+    for size in sorted({manifest.image_size, 640}):
+        canvas = torch.rand(1, 3, size, size)
+        fused = DecodedNetwork(network).eval()
+        last = DecodedNetwork(network).eval().to(memory_format=torch.channels_last)
+        openvino_runtime = OpenVinoRuntime(fused, size, threads=threads)
+        session = _onnx_session(fused, canvas, threads)
+        channels_last = canvas.contiguous(memory_format=torch.channels_last)
+        subjects |= {
+            f"network alone {size} px, OpenVINO": _bind(openvino_runtime.predict, canvas),
+            f"network alone {size} px, ONNX Runtime": _bind(
+                lambda x, s=session: s.run(None, {"canvas": x}), canvas.numpy()
+            ),
+            f"network alone {size} px, eager torch": _bind(torch.inference_mode()(_eager(network)), canvas),
+            f"network alone {size} px, eager torch, fused": _bind(torch.inference_mode()(fused), canvas),
+            f"network alone {size} px, eager torch, fused, channels last": _bind(
+                torch.inference_mode()(last), channels_last
+            ),
+        }
+    return subjects
+
+
+def _bind(function: Callable[..., object], argument: object) -> Callable[[], object]:
+    return lambda: function(argument)
+
+
+def _eager(network: torch.nn.Module) -> Callable[[torch.Tensor], object]:
+    return lambda canvas: network.decode(network(canvas))  # type: ignore[operator]
+
+
+def _onnx_session(module: torch.nn.Module, canvas: torch.Tensor, threads: int) -> onnxruntime.InferenceSession:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "detector.onnx"
+        torch.onnx.export(module, (canvas,), path, input_names=["canvas"], dynamo=False)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+
+
+def _time(subjects: dict[str, Callable[[], object]], runs: int) -> dict[str, list[float]]:
+    for subject in subjects.values():
+        for _ in range(3):
+            subject()
+    times: dict[str, list[float]] = {name: [] for name in subjects}
+    for _ in range(runs):
+        for name, subject in subjects.items():
+            start = time.perf_counter()
+            subject()
+            times[name].append((time.perf_counter() - start) * 1000)
+    return times
+
+
+def _print(times: dict[str, list[float]], arguments: argparse.Namespace) -> None:
+    table = Table(
+        title=f"{arguments.runs} runs, {arguments.threads} threads, {platform.machine()}, image {arguments.size} px",
+        title_justify="left",
+    )
+    for column, justify in (("what", "left"), ("median ms", "right"), ("p95 ms", "right")):
+        table.add_column(column, justify=justify)  # type: ignore[arg-type]
+    for name, values in times.items():
+        table.add_row(name, f"{np.median(values):.1f}", f"{np.percentile(values, 95):.1f}")
+    Console(width=110).print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""Reading labelled folders, and what is said of bad rows."""
+
+from pathlib import Path
+
+import pytest
+
+from imaging.training.datasets import read_collection
+from imaging.training.errors import TrainingDataError
+from imaging.training.train import split_development
+from tests.support.radiographs import write_fracatlas
+from tests.support.shared import requires_shared, shared_dir
+
+
+def test_fracatlas_layout_with_and_without_split_list(tmp_path: Path) -> None:
+    root = write_fracatlas(tmp_path / "fa")
+    assert len(read_collection(root, "train").samples) == 12
+    assert len(read_collection(root, "val").samples) == 4
+    (root / "split.csv").unlink()
+    everything = read_collection(root, "all")
+    assert len(everything.samples) == 16
+    assert sum(sample.fractured for sample in everything.samples) == 8
+    with pytest.raises(TrainingDataError, match="split all"):
+        read_collection(root, "val")
+
+
+def test_bad_rows_are_named_and_left_out(tmp_path: Path) -> None:
+    root = write_fracatlas(tmp_path / "fa")
+    labels = root / "Annotations" / "YOLO"
+    (labels / "IMG0000000.txt").write_text("0 0.5 0.5 0.1\n")
+    (labels / "IMG0000100.txt").write_text("0 1.7 0.5 0.1 0.1\n0 0.5 0.5 0.2 0.2\n")
+    (labels / "IMG0000200.txt").unlink()
+    (root / "split.csv").write_text((root / "split.csv").read_text() + "IMG0099999.jpg,train\n")
+    collection = read_collection(root, "train")
+    text = "\n".join(collection.problems)
+    assert "IMG0000000.jpg: label line 1 is not" in text
+    assert "IMG0000100.jpg: label line 1 lies outside" in text
+    assert "IMG0000200.jpg: fractured, but no YOLO label file" in text
+    assert "IMG0099999.jpg: listed in split.csv, but no image file" in text
+    by_id = {sample.image_id: sample for sample in collection.samples}
+    assert not by_id["IMG0000200.jpg"].boxes_known
+    assert len(by_id["IMG0000100.jpg"].boxes) == 1
+
+
+def test_unknown_layout_and_split(tmp_path: Path) -> None:
+    with pytest.raises(TrainingDataError, match="neither images.csv nor"):
+        read_collection(tmp_path)
+    with pytest.raises(TrainingDataError, match="no folder"):
+        read_collection(tmp_path / "absent")
+    with pytest.raises(TrainingDataError, match="Known splits: train, val"):
+        read_collection(write_fracatlas(tmp_path / "fa"), "test")
+
+
+def test_csv_layout(tmp_path: Path) -> None:
+    source = write_fracatlas(tmp_path / "fa", fractured=1, healthy=1)
+    (tmp_path / "csv" / "images").mkdir(parents=True)
+    for path in (source / "images").rglob("*.jpg"):
+        path.rename(tmp_path / "csv" / "images" / path.name)
+    (tmp_path / "csv" / "images.csv").write_text("image,has_fracture\nIMG0000000.jpg,1\nIMG0000100.jpg,0\nlost.jpg,0\n")
+    (tmp_path / "csv" / "boxes.csv").write_text("image,x1,y1,x2,y2\nIMG0000000.jpg,10,20,40,60\nother.jpg,1,1,2,2\n")
+    collection = read_collection(tmp_path / "csv")
+    assert [sample.fractured for sample in collection.samples] == [True, False]
+    assert collection.samples[0].boxes == ((10 / 96, 20 / 120, 40 / 96, 60 / 120),)
+    assert any("lost.jpg" in problem for problem in collection.problems)
+    assert any("other.jpg" in problem for problem in collection.problems)
+
+
+def test_development_blocks_never_share_a_group(tmp_path: Path) -> None:
+    samples = read_collection(write_fracatlas(tmp_path / "fa"), "all").samples
+    learn, development = split_development(samples, folds=4, fold=1)
+    assert learn and development
+    assert not {sample.group for sample in learn} & {sample.group for sample in development}
+
+
+@requires_shared
+def test_real_folders_are_read() -> None:
+    shared = shared_dir()
+    assert shared is not None
+    atlas = read_collection(shared / "data" / "fracatlas", "all")
+    assert (len(atlas.samples), sum(s.fractured for s in atlas.samples)) == (3553, 634)
+    assert sum(len(sample.boxes) for sample in atlas.samples) == 828
+    hip = read_collection(shared / "data" / "hip")
+    assert (len(hip.samples), sum(s.fractured for s in hip.samples)) == (354, 123)
+    types = read_collection(shared / "data" / "fracture_types")
+    assert len(types.samples) == 969

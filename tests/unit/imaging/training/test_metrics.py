@@ -1,0 +1,100 @@
+"""The measures, against torchmetrics, scikit-learn and cases worked out by hand."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from imaging.training.metrics import (
+    ImageRecord,
+    PrecisionTable,
+    Thresholds,
+    area_under_curve,
+    bootstrap,
+    choose_thresholds,
+    mean_average_precision,
+    measure,
+)
+
+
+def record(number: int, truth: object, boxes: object, scores: object, *, fractured: bool | None = None) -> ImageRecord:
+    truths = np.array(truth, dtype=float).reshape(-1, 4)
+    order = np.argsort(-np.array(scores, dtype=float), kind="stable")
+    return ImageRecord(
+        image_id=f"i{number}",
+        fractured=bool(len(truths)) if fractured is None else fractured,
+        boxes_known=True,
+        truth=truths,
+        boxes=np.array(boxes, dtype=float).reshape(-1, 4)[order],
+        scores=np.array(scores, dtype=float)[order],
+    )
+
+
+def random_records(seed: int, count: int = 40) -> list[ImageRecord]:
+    rng = np.random.default_rng(seed)
+    records = []
+    # Scores are unique over the whole set: libraries order ties as they like.
+    scores = rng.permutation(10_000) / 10_000
+    used = 0
+    for number in range(count):
+        truth = [[x, y, x + w, y + h] for x, y, w, h in rng.uniform(5, 60, (rng.integers(0, 3), 4))]
+        boxes = [np.array(box) + rng.normal(0, 3, 4) for box in truth if rng.random() < 0.8]
+        boxes += [[x, y, x + w, y + h] for x, y, w, h in rng.uniform(5, 60, (rng.integers(0, 4), 4))]
+        records.append(record(number, truth, boxes, scores[used : used + len(boxes)]))
+        used += len(boxes)
+    return records
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_average_precision_equals_torchmetrics(seed: int) -> None:
+    records = random_records(seed)
+    own = PrecisionTable(records).average_precision(np.ones(len(records)))
+    map50, map50_95 = mean_average_precision(records)
+    assert own[0] == pytest.approx(map50, abs=1e-6)
+    assert own.mean() == pytest.approx(map50_95, abs=1e-6)
+
+
+def test_counting_an_image_twice_equals_having_it_twice() -> None:
+    records = random_records(7, 10)
+    counts = np.array([2, 0, 1, 1, 3, 1, 0, 1, 1, 1], dtype=float)
+    repeated = [one for one, count in zip(records, counts, strict=True) for _ in range(int(count))]
+    weighted = PrecisionTable(records).average_precision(counts)
+    plain = PrecisionTable(repeated).average_precision(np.ones(len(repeated)))
+    # Equal scores of the copies may be ordered either way, which moves a step of the curve by one detection.
+    np.testing.assert_allclose(weighted, plain, atol=0.03)
+
+
+def test_area_under_curve_equals_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    positive = rng.random(200) < 0.3
+    scores = np.round(rng.random(200) + positive * 0.3, 1)
+    assert area_under_curve(positive, scores) == pytest.approx(roc_auc_score(positive, scores))
+    assert np.isnan(area_under_curve(np.zeros(3, dtype=bool), np.ones(3)))
+
+
+def test_thresholds_keep_what_they_promise() -> None:
+    rng = np.random.default_rng(1)
+    records = [
+        record(i, [[0, 0, 9, 9]] if i % 3 == 0 else [], [[0, 0, 9, 9]], [rng.random() * 0.5 + 0.3 * (i % 3 == 0)])
+        for i in range(200)
+    ]
+    thresholds = choose_thresholds(records)
+    metrics = measure(records, thresholds, rounds=20)
+    assert metrics["sensitivity_high_sensitivity"].value >= 0.90
+    assert metrics["specificity_high_specificity"].value >= 0.95
+    assert thresholds.high_specificity >= thresholds.high_sensitivity
+    with pytest.raises(ValueError, match="with and without"):
+        choose_thresholds([records[0]])
+
+
+def test_metrics_that_cannot_be_given_are_left_out() -> None:
+    thresholds = Thresholds(high_sensitivity=0.1, high_specificity=0.5)
+    only_negative = [record(i, [], [[0, 0, 5, 5]], [0.2]) for i in range(5)]
+    names = set(measure(only_negative, thresholds, rounds=10))
+    assert names == {"specificity_high_sensitivity", "specificity_high_specificity"}
+
+
+def test_bootstrap_interval_holds_the_value() -> None:
+    data = np.random.default_rng(2).normal(size=100)
+    interval = bootstrap(100, lambda index: float(data[index].mean()), value=float(data.mean()), rounds=200)
+    assert interval.low <= interval.value <= interval.high
+    assert interval.high - interval.low == pytest.approx(4 * data.std() / 10, rel=0.3)

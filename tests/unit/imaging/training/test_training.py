@@ -1,0 +1,139 @@
+"""A whole training on a handful of synthetic shafts: release, resume, average, bad data."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from imaging.engine import FractureEngine
+from imaging.manifest import read_manifest
+from imaging.training import evaluate
+from imaging.training.datamodule import FractureDataModule
+from imaging.training.datasets import read_collection
+from imaging.training.errors import TrainingDataError
+from imaging.training.module import FractureDetector, WeightAverage
+from imaging.training.train import TrainingConfig, run
+from imaging.yolov7 import build, ota_loss, plain_loss
+from imaging.yolov7.graphs import YOLOV7_TINY
+from tests.support.radiographs import write_fracatlas
+
+TINY = TrainingConfig(
+    graph="yolov7-tiny",
+    folds=3,
+    development_fold=0,
+    image_size=96,
+    crop_size=64,
+    batch_size=2,
+    samples_per_epoch=4,
+    epochs=1,
+    validate_every=1,
+    workers=0,
+    precision="32-true",
+)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """(data, release folder) of one epoch."""
+    torch.set_num_threads(2)
+    root = tmp_path_factory.mktemp("training")
+    data = write_fracatlas(root / "fa")
+    return data, run(data, root / "out", config=TINY, progress=False, report=lambda _: None)
+
+
+def test_release_is_complete_and_loads(trained: tuple[Path, Path]) -> None:
+    _, out = trained
+    manifest = read_manifest(out)
+    assert manifest.sha256 and manifest.image_size == 96
+    assert manifest.document["training"]["config"]["seed"] == TINY.seed
+    assert manifest.document["training"]["data"]["n"] == 12
+    assert 0 < manifest.high_sensitivity.threshold <= manifest.high_specificity.threshold
+    assert FractureEngine.load(out, runtime="torch").model_id.endswith(manifest.sha256[:8])
+
+
+def test_evaluation_has_the_published_schema(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    data, out = trained
+    result = evaluate.run(data, "val", model=out, runtime="torch", rounds=20)
+    assert {"dataset", "split", "n", "metrics"} <= set(result)
+    assert result["n"] == 4
+    for name in (
+        "map50",
+        "map50_95",
+        "image_auc",
+        "sensitivity_high_sensitivity",
+        "specificity_high_sensitivity",
+        "sensitivity_high_specificity",
+        "specificity_high_specificity",
+    ):
+        metric = result["metrics"][name]
+        assert metric["low"] <= metric["value"] <= metric["high"]
+    json.dumps(result)
+
+
+def test_resume_goes_on_where_it_stopped(trained: tuple[Path, Path]) -> None:
+    data, out = trained
+    longer = TrainingConfig(**{**{f: getattr(TINY, f) for f in TINY.__dataclass_fields__}, "epochs": 2})
+    run(data, out, config=longer, resume=True, progress=False, report=lambda _: None)
+    checkpoint = torch.load(out / "checkpoints" / "last.ckpt", weights_only=False)
+    assert checkpoint["epoch"] == 1
+    assert checkpoint["global_step"] == 4
+
+
+def test_one_class_only_is_refused(tmp_path: Path) -> None:
+    data = write_fracatlas(tmp_path / "fa", healthy=0)
+    with pytest.raises(TrainingDataError, match="no radiograph without a fracture"):
+        run(data, tmp_path / "out", config=TINY, progress=False, report=lambda _: None)
+
+
+def test_config_file(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("epochs: 3\nloss: plain\n")
+    assert TrainingConfig.read(path).epochs == 3
+    path.write_text("epochz: 3\n")
+    with pytest.raises(TrainingDataError, match="epochz"):
+        TrainingConfig.read(path)
+
+
+def test_balanced_sampling(tmp_path: Path) -> None:
+    samples = read_collection(write_fracatlas(tmp_path / "fa", fractured=2, healthy=30), "all").samples
+    module = FractureDataModule(
+        samples, samples, image_size=96, crop_size=64, batch_size=8, samples_per_epoch=400, workers=0
+    )
+    with_targets = sum(len(set(batch.targets[:, 0].tolist())) for batch in module.train_dataloader())
+    assert 120 < with_targets < 230
+
+
+@pytest.mark.parametrize("make_loss", [plain_loss, ota_loss])
+def test_loss_falls_on_one_batch(make_loss: object, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    samples = read_collection(write_fracatlas(tmp_path / "fa", fractured=4, healthy=1), "all").samples
+    data = FractureDataModule(
+        samples, samples, image_size=96, crop_size=96, batch_size=4, samples_per_epoch=4, workers=0
+    )
+    batch = next(iter(data.train_dataloader()))
+    network = build(YOLOV7_TINY, num_classes=1, width=0.25)
+    module = FractureDetector(network, make_loss(network))  # type: ignore[operator]
+    optimiser = torch.optim.Adam(network.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(25):
+        optimiser.zero_grad()
+        total = module.loss(network(batch.images), batch.targets).total
+        total.backward()
+        optimiser.step()
+        losses.append(float(total.detach()))
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_average_moves_towards_the_live_weights() -> None:
+    network = build(YOLOV7_TINY, num_classes=1, width=0.25)
+    module = FractureDetector(network, plain_loss(network))
+    average = WeightAverage(decay=0.5, ramp=1e-6)
+    average.on_train_batch_end(None, module, None, None, 0)  # type: ignore[arg-type]
+    name = "model.0.conv.weight"
+    before = network.state_dict()[name].clone()
+    with torch.no_grad():
+        network.state_dict()[name].add_(1.0)
+    average.on_train_batch_end(None, module, None, None, 1)  # type: ignore[arg-type]
+    assert average.average is not None
+    torch.testing.assert_close(average.average[name], before + 0.5)
