@@ -85,7 +85,7 @@ def make_network(config: TrainingConfig) -> Yolov7:
     if backbone is not None:
         backbone.load_state_dict(fold_imagenet_state(_imagenet_state()))
         backbone.freeze_slow_parts(config.frozen_blocks)
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.to(memory_format=torch.channels_last)
 
 
 def _imagenet_state() -> dict[str, torch.Tensor]:

@@ -92,6 +92,10 @@ def _eager(network: torch.nn.Module) -> Callable[[torch.Tensor], object]:
     return lambda canvas: network.decode(network(canvas))  # type: ignore[operator]
 
 
+def _onnx_call(session: onnxruntime.InferenceSession) -> Callable[[object], object]:
+    return lambda canvas: session.run(None, {"canvas": canvas})
+
+
 def _onnx_session(module: torch.nn.Module, canvas: torch.Tensor, threads: int) -> onnxruntime.InferenceSession:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "detector.onnx"

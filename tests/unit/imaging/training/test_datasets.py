@@ -42,7 +42,7 @@ def test_bad_rows_are_named_and_left_out(tmp_path: Path) -> None:
 
 
 def test_unknown_layout_and_split(tmp_path: Path) -> None:
-    with pytest.raises(TrainingDataError, match="neither images.csv nor"):
+    with pytest.raises(TrainingDataError, match=r"neither images\.csv nor"):
         read_collection(tmp_path)
     with pytest.raises(TrainingDataError, match="no folder"):
         read_collection(tmp_path / "absent")
