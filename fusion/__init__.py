@@ -2,14 +2,19 @@
 
 Map
 ---
-``results``          the border type `Assessment` and its parts.
-``context``          what only the clinician at the bedside knows.
-``sites``            fracture sites and how image regions map to them.
-``evidence``         the evidence base (YAML beside the code) and its loader.
-``engine``           `assess`: the order in which the rules are asked.
-``severity``         grade, reasons, immediate-action flags.
-``healing``          weeks to union as an interval, and what moved it.
-``supplementation``  calcium and vitamin D.
-``contraindications`` what forbids, spaces or cautions a supplement.
-``aftercare``        follow-up, secondary prevention, rehabilitation.
+``results``            the border type `Assessment` and its parts.
+``context``            what only the clinician at the bedside knows.
+``sites``              fracture sites and how image regions map to them.
+``engine``             `FusionEngine.assess`: the order in which the rules are asked.
+``facts``              the case as the rules see it.
+``evidence_base``      the evidence base (YAML in ``evidence/``); ``evidence_model`` and ``evidence_reader`` beside it.
+``statements``         makes every sentence and checks its citations.
+``severity``           grade, reasons and open questions; with ``red_flags`` and ``thresholds``.
+``healing``            weeks to union and non-union; with ``union_times`` and ``healing_factors``.
+``contraindications``  what forbids, spaces or cautions calcium and vitamin D; ``drug_safety`` for bone and pain drugs.
+``supplementation``    calcium and vitamin D; with ``intakes``. ``lifestyle``: protein, vitamin C, smoking, alcohol.
+``prognosis``          the risk of the next fracture in words, and treatment thresholds.
+``aftercare``          follow-up, secondary prevention, rehabilitation.
+``narrative``          the summary, the limitations and the list of sources.
+``warnings``           every warning code in words. ``errors``: what can go wrong.
 """

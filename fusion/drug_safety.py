@@ -1,0 +1,195 @@
+"""Safety of bone drugs and of pain drugs, each line with the resource that triggered it.
+
+As with supplements, unverified safety evidence is shown and marked, because silence is not safer.
+"""
+
+from fhir_adapters.patient import ConditionKind, DrugClass
+from fusion.advice_lines import safety_line
+from fusion.facts import FRAGILITY_FROM_YEARS, OLDER_FROM_YEARS, CaseFacts, references
+from fusion.results import Advice, AdviceAction
+from fusion.sites import FractureSite
+from fusion.statements import CLINICIAN, Writer, plain
+
+SERUM_CALCIUM = "care.calcium.serum_reference"
+EGFR_35 = "care.avoid.egfr35_alendronate_zoledronate"
+EGFR_30 = "care.avoid.egfr30_risedronate_ibandronate"
+EGFR_DENOSUMAB = "care.caution.egfr30_denosumab"
+CORRECT_CALCIUM = "care.correct_first.hypocalcaemia_antiresorptive"
+NSAID_OLDER = "care.avoid.nsaid_older"
+NSAID_KIDNEY = "care.caution.nsaid_egfr30"
+
+
+def drug_safety(facts: CaseFacts, writer: Writer) -> tuple[Advice, ...]:
+    """Every safety line on bone and pain drugs."""
+    return tuple(advice for rule in RULES for advice in rule(facts, writer))
+
+
+def _bone_drug_is_subject(facts: CaseFacts) -> bool:
+    return bool(facts.bone_drugs) or facts.at_least(FRAGILITY_FROM_YEARS) or facts.osteoporosis is not None
+
+
+# --- bone drugs
+
+
+def bone_drugs_and_kidney(facts: CaseFacts, writer: Writer) -> tuple[Advice, ...]:
+    """Bisphosphonates and denosumab with a low eGFR."""
+    egfr = facts.egfr
+    if egfr is None or not _bone_drug_is_subject(facts):
+        return ()
+    clearance = " Labels use creatinine clearance: calculate it."
+    bisphosphonates = facts.drugs(DrugClass.ORAL_BISPHOSPHONATE, DrugClass.INTRAVENOUS_BISPHOSPHONATE)
+    already = " A bisphosphonate is prescribed: review it now." if bisphosphonates else ""
+    record = (egfr.resource, *references(bisphosphonates))
+    limit_35, limit_30 = writer.value(EGFR_35), writer.value(EGFR_30)
+    value = plain(egfr.value)
+    lines: list[Advice] = []
+    if egfr.value < limit_30:
+        text = f"eGFR {value}, below {plain(limit_30)}: no alendronate, zoledronate, risedronate or ibandronate"
+        lines.append(
+            safety_line(
+                writer,
+                AdviceAction.AVOID,
+                "bisphosphonate",
+                "bisphosphonate.egfr30",
+                f"{text} without a specialist.{clearance}{already}",
+                (EGFR_30, EGFR_35),
+                record,
+            )
+        )
+        denosumab = facts.drugs(DrugClass.DENOSUMAB)
+        lines.append(
+            safety_line(
+                writer,
+                AdviceAction.CAUTION,
+                "denosumab",
+                "denosumab.egfr30",
+                f"eGFR {value}: denosumab risks severe hypocalcaemia; specialist, calcium corrected and monitored.",
+                (EGFR_DENOSUMAB,),
+                (egfr.resource, *references(denosumab)),
+            )
+        )
+    elif egfr.value < limit_35:
+        text = f"eGFR {value}, below {plain(limit_35)}: no alendronate or zoledronate.{clearance}{already}"
+        lines.append(
+            safety_line(writer, AdviceAction.AVOID, "bisphosphonate", "bisphosphonate.egfr35", text, (EGFR_35,), record)
+        )
+    return tuple(lines)
+
+
+def hypocalcaemia(facts: CaseFacts, writer: Writer) -> tuple[Advice, ...]:
+    """Low calcium before a bisphosphonate or denosumab."""
+    if not _bone_drug_is_subject(facts):
+        return ()
+    entry = facts.condition(ConditionKind.HYPOCALCAEMIA)
+    serum = None if facts.patient is None else facts.patient.calcium_mmol_l
+    lower = writer.value(SERUM_CALCIUM, "low")
+    low = serum is not None and serum.value < lower
+    if entry is None and not low:
+        return ()
+    why = "Hypocalcaemia"
+    evidence: tuple[str, ...] = (CORRECT_CALCIUM,)
+    record: tuple[str, ...] = () if entry is None else (entry.resource,)
+    if serum is not None and low:
+        why = f"Total calcium {serum.value:.2f} mmol/L, below {lower:.2f}; check it adjusted for albumin"
+        evidence += (SERUM_CALCIUM,)
+        record += (serum.resource,)
+    text = f"{why}: correct it before a bisphosphonate or denosumab."
+    return (
+        safety_line(
+            writer,
+            AdviceAction.CORRECT_FIRST,
+            "bisphosphonate",
+            "hypocalcaemia",
+            text,
+            evidence,
+            (*record, *references(facts.bone_drugs)),
+        ),
+    )
+
+
+def early_bisphosphonate(facts: CaseFacts, writer: Writer) -> tuple[Advice, ...]:
+    """A humeral fracture from 50 years: the question of early bisphosphonates is bound to be asked."""
+    humerus = {FractureSite.HUMERUS_PROXIMAL, FractureSite.HUMERUS_SHAFT}
+    stated = facts.context.site in humerus
+    if not (facts.has_fracture and stated and facts.at_least(FRAGILITY_FROM_YEARS)):
+        return ()
+    text = (
+        "Humeral fracture: a bisphosphonate soon afterwards went with non-union in one study, at an absolute risk of"
+        " 0.4 %; this does not outweigh preventing the next fracture."
+    )
+    evidence = ("care.caution.early_bisphosphonate_humerus",)
+    return (
+        safety_line(
+            writer,
+            AdviceAction.INFORM,
+            "bisphosphonate",
+            "bisphosphonate.humerus",
+            text,
+            evidence,
+            (CLINICIAN, *references(facts.bone_drugs)),
+        ),
+    )
+
+
+# --- pain drugs
+
+
+def nsaid_older(facts: CaseFacts, writer: Writer) -> tuple[Advice, ...]:
+    """NSAIDs in older people and in people with dementia, who count as frail."""
+    taken = facts.drugs(DrugClass.NSAID, DrugClass.COX2_INHIBITOR)
+    dementia = facts.condition(ConditionKind.DEMENTIA)
+    if not (facts.at_least(OLDER_FROM_YEARS) or dementia is not None) or not (facts.has_fracture or taken):
+        return ()
+    already = " One is prescribed: review it now." if taken else ""
+    text = f"Older or frail: do not offer an NSAID for fracture pain.{already}"
+    why = () if dementia is None else (dementia.resource,)
+    record = (*facts.fracture_record, *why, *references(taken))
+    return (safety_line(writer, AdviceAction.AVOID, "nsaid", "nsaid.older", text, (NSAID_OLDER,), record),)
+
+
+def nsaid_kidney(facts: CaseFacts, writer: Writer) -> tuple[Advice, ...]:
+    """NSAIDs with a low eGFR."""
+    egfr = facts.egfr
+    limit = writer.value(NSAID_KIDNEY)
+    taken = facts.drugs(DrugClass.NSAID, DrugClass.COX2_INHIBITOR)
+    if egfr is None or egfr.value >= limit or not (facts.has_fracture or taken):
+        return ()
+    text = f"eGFR {plain(egfr.value)}, below {plain(limit)}: avoid NSAIDs."
+    record = (egfr.resource, *references(taken))
+    return (safety_line(writer, AdviceAction.AVOID, "nsaid", "nsaid.egfr30", text, (NSAID_KIDNEY,), record),)
+
+
+def nsaid_anticoagulant(facts: CaseFacts, writer: Writer) -> tuple[Advice, ...]:
+    """An NSAID together with an anticoagulant."""
+    pain = facts.drugs(DrugClass.NSAID, DrugClass.COX2_INHIBITOR)
+    blood = facts.drugs(DrugClass.ANTICOAGULANT)
+    if not pain or not blood:
+        return ()
+    text = "NSAID together with an anticoagulant: risk of bleeding; review the need."
+    evidence = ("care.caution.nsaid_anticoagulant",)
+    record = references((*pain, *blood))
+    return (safety_line(writer, AdviceAction.CAUTION, "nsaid", "nsaid.anticoagulant", text, evidence, record),)
+
+
+def cox2_while_healing(facts: CaseFacts, writer: Writer) -> tuple[Advice, ...]:
+    """A COX-2 inhibitor while a fracture heals."""
+    taken = facts.drugs(DrugClass.COX2_INHIBITOR)
+    if not taken or not facts.has_fracture:
+        return ()
+    text = "COX-2 inhibitor while the fracture heals: keep it short; use after a fracture went with non-union."
+    evidence = ("care.caution.cox2_healing",)
+    return (
+        safety_line(writer, AdviceAction.CAUTION, "cox2_inhibitor", "cox2.healing", text, evidence, references(taken)),
+    )
+
+
+RULES = (
+    bone_drugs_and_kidney,
+    hypocalcaemia,
+    early_bisphosphonate,
+    nsaid_older,
+    nsaid_kidney,
+    nsaid_anticoagulant,
+    cox2_while_healing,
+)
+"""In the order a report lists them."""

@@ -1,0 +1,232 @@
+"""How bad the injury is, how soon somebody must act, and what only an examination can tell."""
+
+from fhir_adapters.patient import ConditionKind, DrugClass
+from fusion.context import FractureType
+from fusion.facts import ADULT_FROM_YEARS, CaseFacts, FracturePresence, references
+from fusion.red_flags import most_urgent, red_flags
+from fusion.results import Certainty, RedFlag, Severity, SeverityAssessment, Statement, Urgency
+from fusion.sites import FractureSite
+from fusion.statements import CLINICIAN, IMAGE, Writer, join, plain
+from fusion.thresholds import limits_to_measure
+
+SEVERE = "severity.grade.severe"
+MODERATE = "severity.grade.moderate"
+MILD = "severity.grade.mild"
+UNDETERMINED = "severity.grade.undetermined"
+NOT_SEEN = "severity.imaging.not_seen"
+
+BEDSIDE_CHECKS: tuple[tuple[str, str], ...] = (
+    ("open_wound", "Wound over the injury: not stated. Look under dressings and splints."),
+    ("vascular_deficit", "Perfusion beyond the injury: not stated. Document pulses and capillary refill."),
+    ("neurological_deficit", "Sensation and power beyond the injury: not stated. Document nerve by nerve."),
+    ("compartment_signs", "Signs of compartment syndrome: not stated. Pain on passive stretch is the early sign."),
+    ("skin_threatened", "Skin: not stated. Look for tenting, blanching and blisters."),
+    ("dislocation", "Joint congruity: not stated. Look for dislocation above and below."),
+)
+"""Field of `ClinicalContext` and what to do when it is not stated."""
+FRACTURE_CHECKS: tuple[tuple[str, str], ...] = (
+    ("site", "Site: not stated. Enter the broken bone and its part."),
+    ("displaced", "Displacement: not stated, and not measured on the image. Enter it."),
+    ("intra_articular", "Joint involvement: not stated. Enter whether the fracture line reaches a joint."),
+    ("mechanism", "Mechanism: not stated. Enter low-energy, high-energy or pathological."),
+)
+
+
+def assess_severity(facts: CaseFacts, writer: Writer) -> SeverityAssessment:
+    """Grade, urgency, red flags, open questions."""
+    flags = red_flags(facts, writer)
+    grade, reasons = _grade(facts, writer, flags)
+    return SeverityAssessment(
+        grade=grade,
+        urgency=most_urgent(*(flag.urgency for flag in flags), _base_urgency(facts)),
+        reasons=reasons,
+        red_flags=flags,
+        clinician_must_check=(*_must_check(facts, writer), *limits_to_measure(facts, writer)),
+        not_judged=_not_judged(facts, writer),
+    )
+
+
+def _base_urgency(facts: CaseFacts) -> Urgency:
+    if facts.context.clinical_suspicion_high and not facts.has_fracture:
+        # An occult hip fracture is moved only at the price of displacement.
+        return Urgency.WITHIN_HOURS if facts.is_hip else Urgency.CLINIC
+    if facts.has_fracture or facts.presence is FracturePresence.NOT_JUDGED:
+        return Urgency.CLINIC
+    return Urgency.ROUTINE
+
+
+def _grade(facts: CaseFacts, writer: Writer, flags: tuple[RedFlag, ...]) -> tuple[Severity, tuple[Statement, ...]]:
+    if facts.presence is FracturePresence.NOT_JUDGED:
+        return _undetermined(writer, "The radiograph is not fit to be judged.", IMAGE)
+    if not facts.has_fracture:
+        return Severity.NOT_APPLICABLE, _no_fracture(facts, writer)
+    # A flag that rests on a suspected finding is no certain reason for a grade.
+    certain = [flag for flag in flags if CLINICIAN in flag.statement.record or not facts.only_suspected]
+    if certain or facts.gustilo_two_or_more:
+        why = [flag.statement.id.rpartition(".")[2].replace("_", " ") for flag in certain]
+        gustilo = [f"Gustilo {facts.context.gustilo}"] if facts.gustilo_two_or_more else []
+        text = f"Severe: {join([*why, *gustilo])}."
+        record = tuple(origin for flag in certain for origin in flag.statement.record) or (CLINICIAN,)
+        return Severity.SEVERE, (writer.say("severity.grade", text, evidence=(SEVERE,), record=record),)
+    if moderate := _moderate_reasons(facts):
+        text = f"Moderate: {join(moderate)}, as stated."
+        return Severity.MODERATE, (writer.say("severity.grade", text, evidence=(MODERATE,), record=(CLINICIAN,)),)
+    c = facts.context
+    if c.open_wound is False and c.displaced is False and c.intra_articular is False:
+        open_items = [name for name, _ in BEDSIDE_CHECKS if getattr(c, name) is None]
+        proviso = ", provided the items still to check are negative" if open_items else ""
+        text = f"Mild: stated to be closed, undisplaced and outside the joint{proviso}."
+        return Severity.MILD, (writer.say("severity.grade", text, evidence=(MILD,), record=(CLINICIAN,)),)
+    missing = [
+        words
+        for field, words in (
+            ("displaced", "displacement"),
+            ("intra_articular", "joint involvement"),
+            ("open_wound", "the skin"),
+        )
+        if getattr(c, field) is None
+    ]
+    return _undetermined(
+        writer,
+        f"Not graded: {join(missing)} not stated, and the image analysis locates a fracture without measuring it.",
+        *facts.fracture_record,
+    )
+
+
+def _undetermined(writer: Writer, text: str, *record: str) -> tuple[Severity, tuple[Statement, ...]]:
+    return Severity.UNDETERMINED, (writer.say("severity.grade", text, evidence=(UNDETERMINED,), record=record),)
+
+
+def _moderate_reasons(facts: CaseFacts) -> list[str]:
+    c = facts.context
+    return [
+        words
+        for words, true in (
+            ("displaced", c.displaced is True),
+            ("into a joint", c.intra_articular is True),
+            ("several parts", c.fracture_type is FractureType.COMMINUTED),
+        )
+        if true
+    ]
+
+
+def _no_fracture(facts: CaseFacts, writer: Writer) -> tuple[Statement, ...]:
+    if facts.presence is FracturePresence.NO_IMAGE:
+        if not facts.context.clinical_suspicion_high:
+            return ()
+        text = "High clinical suspicion and no radiograph: take one."
+        return (writer.say("severity.radiograph_needed", text, record=(CLINICIAN,)),)
+    seen = writer.say(
+        "severity.not_seen",
+        "No fracture seen on this radiograph; this does not exclude one.",
+        evidence=(NOT_SEEN,),
+        record=(IMAGE,),
+    )
+    if not facts.context.clinical_suspicion_high:
+        return (seen,)
+    return (seen, further_imaging(facts, writer))
+
+
+def further_imaging(facts: CaseFacts, writer: Writer) -> Statement:
+    """What to do when the examination suggests a fracture that the radiograph does not show."""
+    record = (CLINICIAN, IMAGE) if facts.findings is not None else (CLINICIAN,)
+    if facts.is_hip:
+        hours = plain(writer.value("severity.imaging.occult_hip", "high"))
+        text = f"High clinical suspicion at the hip: offer MRI; CT if MRI is not to be had within {hours} hours."
+        return writer.say("severity.further_imaging", text, evidence=("severity.imaging.occult_hip",), record=record)
+    low, high = (writer.value("severity.imaging.occult_other", end) for end in ("low", "high"))
+    evidence: tuple[str, ...] = ("severity.imaging.occult_other",)
+    text = (
+        "High clinical suspicion: immobilise and repeat the radiograph after"
+        f" {plain(low)} to {plain(high)} days, or use CT or MRI."
+    )
+    if facts.is_wrist:
+        evidence = ("severity.imaging.occult_scaphoid", *evidence)
+        text = f"{text} For a suspected scaphoid, consider MRI first."
+    return writer.say(
+        "severity.further_imaging", f"{text} (Common practice; source not verified.)", evidence=evidence, record=record
+    )
+
+
+def _must_check(facts: CaseFacts, writer: Writer) -> tuple[Statement, ...]:
+    in_question = facts.has_fracture or facts.presence is FracturePresence.NOT_JUDGED
+    if not in_question and not facts.context.clinical_suspicion_high:
+        return ()
+    asked = BEDSIDE_CHECKS + (FRACTURE_CHECKS if facts.has_fracture else ())
+    found = [
+        writer.say(f"severity.check.{field}", text, certainty=Certainty.COMPUTED)
+        for field, text in asked
+        if getattr(facts.context, field) is None
+        and not (field == "open_wound" and facts.open_fracture)
+        and not (field == "dislocation" and facts.dislocated)
+    ]
+    return (*found, *(one for rule in _RECORD_CHECKS if (one := rule(facts, writer)) is not None))
+
+
+def _infant(facts: CaseFacts, writer: Writer) -> Statement | None:
+    if facts.age_years is None or facts.age_years >= 2 or facts.context.non_ambulant_infant is not None:
+        return None
+    return writer.say(
+        "severity.check.infant",
+        "Infant: state whether the child walks. A fracture in an infant who does not walk calls for a safeguarding"
+        " review.",
+        evidence=("severity.red_flag.non_ambulant_infant",),
+    )
+
+
+def _cancer(facts: CaseFacts, writer: Writer) -> Statement | None:
+    cancer = facts.condition(ConditionKind.CANCER)
+    if cancer is None or facts.pathological:
+        return None
+    return writer.say(
+        "severity.check.cancer",
+        "Cancer in the record: look for a lesion at the fracture.",
+        evidence=("severity.check.cancer",),
+        record=(cancer.resource,),
+    )
+
+
+def _atypical_femur(facts: CaseFacts, writer: Writer) -> Statement | None:
+    drugs = facts.drugs(DrugClass.ORAL_BISPHOSPHONATE, DrugClass.INTRAVENOUS_BISPHOSPHONATE)
+    if not drugs or FractureSite.FEMORAL_SHAFT not in facts.sites or facts.younger_than(ADULT_FROM_YEARS):
+        return None
+    return writer.say(
+        "severity.check.atypical_femur",
+        "Femoral shaft on a bisphosphonate: look for the features of an atypical fracture.",
+        evidence=("severity.check.atypical_femur",),
+        record=references(drugs),
+    )
+
+
+_RECORD_CHECKS = (_infant, _cancer, _atypical_femur)
+
+
+def _not_judged(facts: CaseFacts, writer: Writer) -> tuple[Statement, ...]:
+    if facts.presence is FracturePresence.NOT_JUDGED:
+        return (
+            writer.say(
+                "severity.not_judged.image",
+                "The radiograph could not be judged; repeat it or have it read.",
+                evidence=(UNDETERMINED,),
+                record=(IMAGE,),
+            ),
+        )
+    if not facts.has_fracture:
+        return ()
+    found = [
+        writer.say(
+            "severity.not_judged.geometry",
+            "Displacement, angulation, shortening and comminution were not measured: the image analysis gives a place,"
+            " not a geometry.",
+            evidence=(UNDETERMINED,),
+        )
+    ]
+    if facts.open_fracture and facts.context.gustilo is None:
+        found.append(
+            writer.say(
+                "severity.not_judged.gustilo",
+                "The Gustilo grade is set at surgery and was not inferred.",
+                evidence=("severity.gustilo.reliability",),
+            )
+        )
+    return tuple(found)
