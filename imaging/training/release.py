@@ -12,7 +12,7 @@ import torch
 
 from imaging.engine import FractureEngine
 from imaging.labels import DETECTOR_CLASSES
-from imaging.manifest import MANIFEST_NAME
+from imaging.manifest import MANIFEST_NAME, read_manifest
 from imaging.preprocess import PREPROCESSING_ID
 from imaging.training.datasets import Collection, LabelledRadiograph
 from imaging.training.evaluate import as_table, records_of
@@ -136,13 +136,21 @@ def _document(config: "TrainingConfig", collection: Collection, digest: str) -> 
                 "sha256": collection.digest(),
                 "licence": "see the data set's own licence; FracAtlas: CC BY 4.0, doi 10.1038/s41597-023-02432-4",
             },
-            "start": "ImageNet weights of EfficientNet-Lite0 (Apache-2.0) in the backbone"
-            if config.graph.endswith("lite0")
-            else "random weights",
+            "start": _start(config),
         },
         "intended_use": INTENDED_USE,
         "validation": "Not yet measured.",
     }
+
+
+def _start(config: "TrainingConfig") -> str | dict[str, Any]:
+    """What the weights were before this run; for a later stage, the whole record of the earlier one."""
+    if config.start_from is not None:
+        earlier = read_manifest(Path(config.start_from))
+        return {"sha256": earlier.sha256, "training": earlier.document["training"]}
+    if config.graph.endswith("lite0"):
+        return "ImageNet weights of EfficientNet-Lite0 (Apache-2.0) in the backbone, the rest random"
+    return "random weights"
 
 
 def _operating_points(records: Sequence[ImageRecord], thresholds: Thresholds) -> dict[str, dict[str, float]]:

@@ -11,11 +11,13 @@ import torch
 import yaml
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
 
+from imaging.manifest import read_manifest
 from imaging.training.datamodule import FractureDataModule
 from imaging.training.datasets import Collection, LabelledRadiograph, read_collection
 from imaging.training.errors import TrainingDataError
 from imaging.training.module import FractureDetector, WeightAverage
 from imaging.yolov7 import LossGains, Yolov7, build, ota_loss, plain_loss
+from imaging.yolov7.checkpoint import load_weights
 from imaging.yolov7.efficientnet_lite import EfficientNetLite0, fold_imagenet_state
 
 
@@ -49,6 +51,8 @@ class TrainingConfig:
     validate_every: int = 6
     seed: int = 20261121
     workers: int = 1
+    start_from: str | None = None
+    """Folder of an earlier release whose weights this run goes on from; None starts afresh."""
     precision: str = "bf16-mixed"
 
     @classmethod
@@ -81,10 +85,14 @@ def split_development(
 def make_network(config: TrainingConfig) -> Yolov7:
     """The configured network; a Lite0 backbone starts from ImageNet when its data package is installed."""
     network = build(config.graph, num_classes=1)
+    earlier = None if config.start_from is None else read_manifest(Path(config.start_from))
     backbone = next((module for module in network.modules() if isinstance(module, EfficientNetLite0)), None)
     if backbone is not None:
-        backbone.load_state_dict(fold_imagenet_state(_imagenet_state()))
+        if earlier is None:
+            backbone.load_state_dict(fold_imagenet_state(_imagenet_state()))
         backbone.freeze_slow_parts(config.frozen_blocks)
+    if earlier is not None:
+        network.load_state_dict(load_weights(earlier.weights, sha256=earlier.sha256)[0])
     return network.to(memory_format=torch.channels_last)
 
 
