@@ -4,10 +4,13 @@ Map
 ---
 ``patient``      the border type `PatientSnapshot`; imports no framework.
 ``reader``       an R4 Bundle (JSON, gz) to a `PatientSnapshot`.
+``bundle``, ``references``, ``shapes``, ``dates``, ``reading``: from bytes to the resources of one patient.
+``demographics``, ``observations``, ``conditions``, ``medications``, ``findings``: each reads its part of the record.
 ``codes``        SNOMED CT, ICD-10-CM, LOINC, RxNorm, ATC code sets, matched by code, never by display text.
 ``units``        the one place where UCUM units are converted.
-``builders``     plain data to FHIR R4 resources.
+``builders``     plain data to FHIR R4 resources, from the data types of ``r4_types``.
 ``errors``       the error tree.
+``warnings``     every warning and its sentence for the reader.
 
 Importing this package loads no framework; import the module you need.
 """

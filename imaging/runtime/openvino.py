@@ -1,6 +1,7 @@
 """The network in OpenVINO, compiled for the CPU at hand."""
 
 import os
+import warnings
 
 # Read when openvino is first imported: a hospital's engine reports to nobody.
 os.environ.setdefault("OPENVINO_TELEMETRY_OPT_OUT", "1")
@@ -18,7 +19,10 @@ class OpenVinoRuntime:
 
     def __init__(self, module: nn.Module, image_size: int, *, threads: int | None = None) -> None:
         example = torch.zeros(1, 3, image_size, image_size)
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            # OpenVINO traces the module; that torch means to replace tracing is no news for a clinician's terminal.
+            warnings.simplefilter("ignore", FutureWarning)
+            warnings.simplefilter("ignore", torch.jit.TracerWarning)
             model = openvino.convert_model(module.eval(), example_input=example, input=[1, 3, image_size, image_size])
         config: dict[str, object] = {
             properties.hint.inference_precision(): openvino.Type.f32,
