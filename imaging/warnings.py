@@ -1,0 +1,61 @@
+"""Every warning the image branch may attach to a result, with the sentence a reader sees.
+
+A warning is a dotted code; a colon may add a detail (``imaging.frames.several:3``). The mapping is keyed by the code
+without detail.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+WARNINGS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "imaging.spacing.missing": "The file does not state a pixel spacing: no lengths in millimetres are given.",
+        "imaging.spacing.detector_plane": (
+            "The pixel spacing holds at the detector, not in the patient: lengths in millimetres are too large by the "
+            "radiographic magnification."
+        ),
+        "imaging.spacing.implausible": (
+            "The pixel spacing in the file is not plausible for a radiograph and was not used."
+        ),
+        "imaging.spacing.anisotropic": (
+            "The pixels are stated not to be square, which radiographs are; the pixel spacing was not used."
+        ),
+        "imaging.frames.several": "The file holds several images; only one of them was judged.",
+        "imaging.region.missing": "The file does not state the body part: check that the image shows a limb.",
+        "imaging.region.unspecific": "The file states only that a limb is shown, not which part of it.",
+        "imaging.region.unrecognised": "The body part stated in the file is not a known term and was ignored.",
+        "imaging.region.from_description": (
+            "The body part was read from a free-text description, not from the field meant for it."
+        ),
+        "imaging.region.conflict": "The fields of the file contradict each other about the body part.",
+        "imaging.modality.unspecific": (
+            "The file does not say that it is a radiograph (modality OT or secondary capture): check that it is one."
+        ),
+        "imaging.presentation.for_processing": (
+            "The image is raw detector data (for processing), not the image meant for reading."
+        ),
+        "imaging.window.derived": (
+            "The file gives no display window: brightness was set from the image's own grey values."
+        ),
+        "imaging.window.invalid": (
+            "The display window in the file cannot be used: brightness was set from the image's own grey values."
+        ),
+        "imaging.polarity.suspect": (
+            "The image looks inverted (bone dark on a bright background); it was judged as it is. "
+            "Send it with bone bright."
+        ),
+        "imaging.colour.converted": (
+            "The image has colour and was converted to grey: it may carry drawings or not be a radiograph."
+        ),
+        "imaging.content.low_contrast": "The image has very little contrast.",
+        "imaging.content.few_grey_levels": "The image has too few grey levels for fine lines to show.",
+        "imaging.annotation.burned_in": (
+            "Text is burned into the image: it may mislead the detector and may name the patient."
+        ),
+        "imaging.identifiers.missing": (
+            "The DICOM identifiers of the image are incomplete: results cannot be filed beside it in the PACS."
+        ),
+    }
+)
+"""Code without detail to one sentence for the reader."""
