@@ -1,0 +1,156 @@
+"""The only place that constructs models, readers and the audit trail.
+
+Each model is built on its first use and kept: a case without an image never loads the network or its runtime, and a
+service that starts answers its health checks while the models load.
+"""
+
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from typing import Generic, TypeVar
+
+from pydantic import ValidationError
+
+from cds.audit import AuditTrail, JsonLinesAuditTrail, NoAuditTrail
+from cds.errors import SettingsError
+from cds.pipeline import Assessor, Engines, ImageEngine, RiskModel
+from cds.settings import Settings
+from fhir_adapters.patient import PatientSnapshot
+from fusion.context import ClinicalContext
+from fusion.results import Assessment
+from imaging.radiograph import Radiograph
+from imaging.results import ImageFindings
+from tabular.features import RiskFeatures
+from tabular.results import RiskEstimate
+
+T = TypeVar("T")
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the settings from the environment.
+
+    Args:
+        **overrides: fields that the command line sets; they win over the environment.
+
+    Raises:
+        SettingsError: a variable has an invalid value; the value itself is not repeated, it may be a secret.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks the values
+    except ValidationError as error:
+        names = sorted({f"FRACTURE_CDS_{str(item['loc'][0]).upper()}" for item in error.errors(include_input=False)})
+        reasons = "; ".join(sorted({item["msg"] for item in error.errors(include_input=False)}))
+        raise SettingsError(
+            f"Invalid value in {', '.join(names)}: {reasons}.", remedy="Correct or unset the variable."
+        ) from None
+
+
+def build_engines(settings: Settings) -> Engines:
+    """Wire the real engines; nothing heavy is imported or loaded before it is used."""
+    return Engines(
+        read_image=_read_image,
+        image=_LazyImageEngine(partial(_load_image_engine, settings)),
+        read_record=_read_record,
+        risk=_LazyRiskModel(partial(_load_risk_model, settings)),
+        fusion=_LazyAssessor(_load_assessor),
+    )
+
+
+def build_audit_trail(settings: Settings) -> AuditTrail:
+    """The audit trail that the settings ask for."""
+    return NoAuditTrail() if settings.audit_log is None else JsonLinesAuditTrail(settings.audit_log)
+
+
+def warm_up(engines: Engines) -> None:
+    """Load every model now, so that the first case does not wait and a broken model shows at once.
+
+    Raises:
+        ImagingError: the detector cannot be loaded.
+        TabularError: the risk model cannot be loaded.
+        FusionError: the evidence base cannot be loaded.
+    """
+    for part in (engines.fusion, engines.risk, engines.image):
+        if isinstance(part, _Lazy):
+            part.get()
+
+
+class _Lazy(Generic[T]):
+    """Builds a part once, on first use, also when several threads ask at the same time.
+
+    A failed build is not remembered: the next use tries again, so that a service recovers when its files do.
+    """
+
+    def __init__(self, build: Callable[[], T]) -> None:
+        self._build = build
+        self._lock = threading.Lock()
+        self._part: T | None = None
+
+    def get(self) -> T:
+        part = self._part
+        if part is not None:
+            return part
+        with self._lock:
+            if self._part is None:
+                self._part = self._build()
+            return self._part
+
+
+class _LazyImageEngine(_Lazy[ImageEngine]):
+    def __init__(self, build: Callable[[], ImageEngine]) -> None:
+        super().__init__(build)
+        self._one_at_a_time = threading.Lock()
+
+    def analyse(self, radiograph: Radiograph) -> ImageFindings:
+        engine = self.get()
+        # One analysis uses all the threads it is given, and an OpenVINO request must not be entered twice.
+        with self._one_at_a_time:
+            return engine.analyse(radiograph)
+
+
+class _LazyRiskModel(_Lazy[RiskModel]):
+    def estimate(self, features: RiskFeatures) -> RiskEstimate:
+        return self.get().estimate(features)
+
+
+class _LazyAssessor(_Lazy[Assessor]):
+    def assess(
+        self,
+        *,
+        findings: ImageFindings | None,
+        patient: PatientSnapshot | None,
+        risk: RiskEstimate | None,
+        context: ClinicalContext,
+        as_of: datetime,
+    ) -> Assessment:
+        return self.get().assess(findings=findings, patient=patient, risk=risk, context=context, as_of=as_of)
+
+
+def _read_image(source: bytes, *, frame: int = 1) -> Radiograph:
+    from imaging.reader import read_radiograph
+
+    return read_radiograph(source, frame=frame)
+
+
+def _read_record(data: bytes, *, as_of: datetime, patient_id: str | None = None) -> PatientSnapshot:
+    from fhir_adapters.reader import read_bundle
+
+    return read_bundle(data, as_of=as_of, patient_id=patient_id)
+
+
+def _load_image_engine(settings: Settings) -> ImageEngine:
+    from imaging.engine import FractureEngine
+
+    return FractureEngine.load(settings.detector_dir, runtime=settings.runtime.value, threads=settings.threads)
+
+
+def _load_risk_model(settings: Settings) -> RiskModel:
+    from tabular.engine import RiskEngine
+
+    return RiskEngine.load(settings.risk_dir)
+
+
+def _load_assessor() -> Assessor:
+    from fusion.engine import FusionEngine
+
+    return FusionEngine.load()

@@ -1,0 +1,231 @@
+"""What went wrong, once: every error to an exit code, an HTTP status and words that say how to mend it.
+
+Exit codes of the command line
+------------------------------
+0   done
+2   the command was given wrongly (unknown option, missing file, invalid setting)
+3   the image cannot be read, or is refused
+4   the patient record cannot be read
+5   nothing to assess: neither an image nor a record
+6   a model or the evidence base is missing or broken
+7   an output cannot be written
+70  an internal error; the log holds the place in the code under a short reference, never patient data
+
+Error tree of this package
+--------------------------
+CdsError
+  SettingsError        a setting has an invalid value
+  InputError           an input file cannot be opened
+  InputTooLargeError   an input exceeds the configured limit
+  NothingToAssessError neither an image nor a record was given
+  OutputError          a result cannot be written
+  AuditError           the audit record cannot be written
+"""
+
+import logging
+import secrets
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+from cds.logs import safe_traceback
+from fhir_adapters.errors import FhirError
+from fusion.errors import FusionError
+from imaging.errors import ImagingError
+from tabular.errors import TabularError
+
+_log = logging.getLogger(__name__)
+
+INTERNAL_CODE = "cds.internal"
+"""The code of every error that no rule knows."""
+
+
+class ExitCode(IntEnum):
+    """How the command line ends."""
+
+    OK = 0
+    USAGE = 2
+    IMAGE = 3
+    RECORD = 4
+    NOTHING_TO_ASSESS = 5
+    ARTIFACT = 6
+    OUTPUT = 7
+    INTERNAL = 70
+
+
+class CdsError(Exception):
+    """Base of this package's errors; `code` is stable, `remedy` says how to mend it."""
+
+    code: str = "cds.error"
+
+    def __init__(self, message: str, *, remedy: str) -> None:
+        """Keep the remedy beside the message; neither may hold patient data."""
+        super().__init__(message)
+        self.remedy = remedy
+
+
+class SettingsError(CdsError):
+    """A setting has an invalid value."""
+
+    code = "cds.settings.invalid"
+
+
+class InputError(CdsError):
+    """An input was given in a form that cannot be used, or cannot be opened."""
+
+    code = "cds.input.invalid"
+
+
+class InputKind(StrEnum):
+    """Which input an error speaks of."""
+
+    RADIOGRAPH = "radiograph"
+    RECORD = "patient record"
+    REQUEST = "request"
+
+
+class InputTooLargeError(CdsError):
+    """An input exceeds the configured limit."""
+
+    code = "cds.input.too_large"
+
+    def __init__(self, kind: InputKind, *, limit_bytes: int) -> None:
+        """Name the input and the limit.
+
+        Args:
+            kind: the input.
+            limit_bytes: the limit it exceeds.
+        """
+        super().__init__(
+            f"The {kind.value} is larger than {limit_bytes / 2**20:.0f} MiB.",
+            remedy="Give a smaller file, or raise FRACTURE_CDS_MAX_IMAGE_MIB or FRACTURE_CDS_MAX_RECORD_MIB.",
+        )
+        self.code = f"cds.input.too_large.{kind.name.lower()}"
+
+
+class NothingToAssessError(CdsError):
+    """Neither an image nor a record was given."""
+
+    code = "cds.case.empty"
+
+    def __init__(self) -> None:
+        """There is only one way to be empty."""
+        super().__init__(
+            "Neither a radiograph nor a patient record was given.",
+            remedy="Give a radiograph, a patient record (FHIR R4 Bundle), or both.",
+        )
+
+
+class OutputError(CdsError):
+    """A result cannot be written; nothing was changed."""
+
+    code = "cds.output.not_written"
+
+
+class AuditError(CdsError):
+    """The audit record cannot be written."""
+
+    code = "cds.audit.not_written"
+
+
+class UnauthorisedError(CdsError):
+    """The access token is missing or wrong."""
+
+    code = "cds.access.denied"
+
+    def __init__(self) -> None:
+        """Say nothing about what was wrong with the token."""
+        super().__init__(
+            "The request carries no valid access token.", remedy="Send it as 'Authorization: Bearer TOKEN'."
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """An error in words: what, why, and how to mend it."""
+
+    code: str
+    """Dotted code of the error."""
+    exit_code: ExitCode
+    http_status: int
+    what: str
+    """What could not be done, as a title."""
+    why: str
+    """The reason, one or two sentences."""
+    remedy: str
+    """How to mend it."""
+    reference: str | None = None
+    """For internal errors: the short id under which the log holds the place in the code."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    error: type[Exception]
+    code_prefix: str
+    exit_code: ExitCode
+    http_status: int
+    what: str
+
+
+_RULES: tuple[_Rule, ...] = (
+    _Rule(ImagingError, "imaging.model", ExitCode.ARTIFACT, 503, "The fracture detector cannot be used"),
+    _Rule(ImagingError, "imaging.training", ExitCode.USAGE, 422, "The data set cannot be used"),
+    _Rule(ImagingError, "", ExitCode.IMAGE, 422, "The radiograph cannot be used"),
+    _Rule(FhirError, "", ExitCode.RECORD, 422, "The patient record cannot be used"),
+    _Rule(TabularError, "risk.cohort", ExitCode.USAGE, 422, "The data set cannot be used"),
+    _Rule(TabularError, "", ExitCode.ARTIFACT, 503, "The risk model cannot be used"),
+    _Rule(FusionError, "fusion.input", ExitCode.USAGE, 422, "An input cannot be used"),
+    _Rule(FusionError, "", ExitCode.ARTIFACT, 503, "The evidence base cannot be used"),
+    _Rule(SettingsError, "", ExitCode.USAGE, 500, "A setting is not valid"),
+    _Rule(InputError, "", ExitCode.USAGE, 422, "An input cannot be used"),
+    _Rule(InputTooLargeError, "cds.input.too_large.radiograph", ExitCode.IMAGE, 413, "The radiograph is too large"),
+    _Rule(InputTooLargeError, "cds.input.too_large.record", ExitCode.RECORD, 413, "The patient record is too large"),
+    _Rule(InputTooLargeError, "", ExitCode.USAGE, 413, "The request is too large"),
+    _Rule(NothingToAssessError, "", ExitCode.NOTHING_TO_ASSESS, 422, "There is nothing to assess"),
+    _Rule(OutputError, "", ExitCode.OUTPUT, 500, "The result was not written"),
+    _Rule(AuditError, "", ExitCode.OUTPUT, 503, "The assessment could not be recorded"),
+    _Rule(UnauthorisedError, "", ExitCode.USAGE, 401, "Access denied"),
+)
+"""First match wins: class, then the beginning of the code."""
+
+
+def explain(error: Exception) -> Problem:
+    """Turn any exception into a `Problem`.
+
+    A known error speaks for itself. An unknown one is logged under a new reference with its class and frames; its
+    message is dropped, since it may quote patient data.
+    """
+    rule = _rule_for(error)
+    if rule is None:
+        return _internal(error)
+    return Problem(
+        code=error_code(error),
+        exit_code=rule.exit_code,
+        http_status=rule.http_status,
+        what=rule.what,
+        why=str(error),
+        remedy=str(getattr(error, "remedy", "")),
+    )
+
+
+def error_code(error: Exception) -> str:
+    """The dotted code of a known error, ``cds.internal`` for any other; logs nothing."""
+    return INTERNAL_CODE if _rule_for(error) is None else str(getattr(error, "code", ""))
+
+
+def _rule_for(error: Exception) -> _Rule | None:
+    code = str(getattr(error, "code", ""))
+    return next((r for r in _RULES if isinstance(error, r.error) and code.startswith(r.code_prefix)), None)
+
+
+def _internal(error: Exception) -> Problem:
+    reference = secrets.token_hex(4)
+    _log.error("internal error %s\n%s", reference, safe_traceback(error))
+    return Problem(
+        code=INTERNAL_CODE,
+        exit_code=ExitCode.INTERNAL,
+        http_status=500,
+        what="An internal error stopped the assessment",
+        why="The program met a situation that it was not written for. No result was produced.",
+        remedy=f"Report the reference {reference} to the maintainers; the log holds the place in the code.",
+        reference=reference,
+    )
