@@ -1,0 +1,104 @@
+"""The words and figures of the manifest that say what the model is, what it was taught and what it is for."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import xgboost
+
+from tabular.model import sha256_of
+from tabular.teaching import Class
+
+NAME = "fracture-risk-nhanes"
+VERSION = "1.0.0"
+
+_DESCRIPTION = (
+    "Surrogate of a published ten-year probability of major osteoporotic and of hip fracture, as computed by the US "
+    "survey of 2013-14, on one calibration for the whole US population."
+)
+_INTENDED_USE = (
+    "Investigational. Supports, and never replaces, the judgement of a clinician who assesses fracture risk in adults "
+    "of 40 years or more. Not for people under 40, not for those under treatment for osteoporosis, not for a diagnosis."
+)
+_LIMITS = [
+    "It reproduces a published probability; it was not fitted to, nor checked against, fractures that happened later.",
+    "Calibrated to the US population of 2013-14. Countries differ by a factor of two and more.",
+    "Ethnicity is not an input. The published US tool divides by about 2.3 for Black and 1.8 for Hispanic and Asian "
+    "people; this score is the average of the population: above that tool for them, below it for white people.",
+    "Ages of 80 and more are one group in the survey.",
+    "An unknown answer stands for the average of people alike, not for 'no'; the survey itself read unknown answers as "
+    "'no', so the estimate leans that way.",
+    "Alcohol was counted in US drinks (14 g of ethanol); a UK unit is 8 g.",
+    "Treatment, frailty, dose of glucocorticoids and number of prior fractures are not inputs.",
+]
+_DEFINITIONS = {
+    "interval": "95 %, bootstrap of primary sampling units within strata (GLOW500: of women)",
+    "mean_ratio": "mean of ours over mean of the official probability",
+    "brier_against_official": "mean squared difference of our and the official probability",
+    "calibration_slope": "slope of official log-odds on our log-odds",
+    "auc_vertebral": "vertebral fracture read on densitometer images, people unweighted, major fracture score",
+    "auc_major_fracture_ever": "hip, wrist or spine fracture ever, self-reported, 50 years or more, cycles 2005-2010; "
+    "prior fracture and diagnosed osteoporosis hidden. Cross-sectional: a weak test",
+    "glow500_external": "fracture within one year, 500 women, enriched with fractures: ranks only",
+}
+
+
+def facts(
+    *, csv_path: Path, everyone: Class, metrics: Mapping[str, Any], seed: int, coverage: float, folds: int
+) -> dict[str, Any]:
+    """Entries of the manifest beside files, features and constraints."""
+    formula = everyone.formula
+    official = len(next(iter(formula.residual.values())))
+    return {
+        "name": NAME,
+        "version": VERSION,
+        "description": _DESCRIPTION,
+        "intended_use": _INTENDED_USE,
+        "limits": _LIMITS,
+        "validation": _validation(metrics),
+        "interval_meaning": _interval_meaning(coverage),
+        "training_data": {
+            "name": "US National Health and Nutrition Examination Survey 2005-2010 and 2013-2014, public-use files",
+            "origin": "Centers for Disease Control and Prevention, National Center for Health Statistics",
+            "licence": "public domain (work of the US government)",
+            "file": csv_path.name,
+            "sha256": sha256_of(csv_path),
+            "people_with_official_probabilities": official,
+            "people_labelled_by_the_formula": len(everyone.people) - official,
+        },
+        "labels": {
+            "parental_hip_fractures_counted_by_the_survey": formula.counted_parental,
+            "glucocorticoid_courses_counted_by_the_survey": formula.counted_glucocorticoids,
+            "calibration_shares_white_black_hispanic_and_asian": [round(x, 3) for x in formula.calibration_shares],
+        },
+        "metrics": metrics,
+        "metric_definitions": _DEFINITIONS,
+        "seed": seed,
+        "folds": folds,
+        "command": f'tabular.training.train("{csv_path.name}", out_dir, seed={seed}, glow_path="glow500.csv")',
+        "software": {"xgboost": xgboost.__version__},
+    }
+
+
+def _validation(metrics: Mapping[str, Any]) -> str:
+    agreement = metrics["official_major_osteoporotic_with_density"]
+    r2, slope = agreement["r2_log_odds"], agreement["calibration_slope"]
+    text = (
+        f"Cross-fitted on {r2['n']:,} US survey participants of 40 years or more: the score explains "
+        f"{100 * r2['value']:.0f} % of the variation of the official log-odds (calibration slope {slope['value']:.2f})"
+    )
+    spine = metrics["fractures"].get("auc_vertebral")
+    if spine is not None:
+        text += (
+            f" and separates people with a vertebral fracture on images with an AUC of {spine['value']:.2f} "
+            f"({spine['low']:.2f} to {spine['high']:.2f}, n = {spine['n']:,})"
+        )
+    return text + "; it has not been checked against fractures that happened later."
+
+
+def _interval_meaning(coverage: float) -> str:
+    return (
+        f"In cross-fitting, the official ten-year probability of {100 * coverage:.0f} % of survey participants of whom "
+        "as much was known lay between these limits: they show what missing answers and the unknown ethnic calibration "
+        "leave open, not how certain a fracture is nor how exact the published probability itself is."
+    )
