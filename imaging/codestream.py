@@ -41,6 +41,8 @@ class CodestreamHeader:
     process: int
     """JPEG: number of the start-of-frame marker (0 baseline, 1 extended, 2 progressive, 3 lossless, 0xF7 - 0xC0 = 55
     JPEG-LS); JPEG 2000: -1."""
+    end: int
+    """Position after the header segment this was read from."""
 
 
 def jpeg_header(data: bytes) -> CodestreamHeader:
@@ -88,7 +90,12 @@ def _frame_header(data: bytes, position: int, length: int, marker: int) -> Codes
     if not (rows and columns and components):
         raise CodestreamError("announces an image without pixels")
     return CodestreamHeader(
-        rows=rows, columns=columns, components=components, precision=precision, process=marker - 0xC0
+        rows=rows,
+        columns=columns,
+        components=components,
+        precision=precision,
+        process=marker - 0xC0,
+        end=position + length,
     )
 
 
@@ -110,7 +117,12 @@ def jpeg_2000_header(data: bytes) -> CodestreamHeader:
     if (step_x, step_y) != (1, 1):
         raise CodestreamError("announces a subsampled image")
     return CodestreamHeader(
-        rows=rows, columns=columns, components=components, precision=(precision & 0x7F) + 1, process=-1
+        rows=rows,
+        columns=columns,
+        components=components,
+        precision=(precision & 0x7F) + 1,
+        process=-1,
+        end=45,
     )
 
 

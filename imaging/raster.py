@@ -78,7 +78,8 @@ def read_jpeg(data: bytes, *, limits: ReadLimits = DEFAULT_LIMITS) -> RasterImag
             "The JPEG file uses a process that plain JPEG files do not use (lossless, arithmetic or 12-bit).",
             remedy="Save the radiograph as PNG, or as baseline JPEG.",
         )
-    if b"\xff\xd9" not in data[-4096:]:
+    # Looked for behind the frame header, since thumbnails before it have end markers of their own; cameras append data.
+    if data.find(b"\xff\xd9", header.end) < 0:
         raise TruncatedFileError("The JPEG file ends without its end-of-image marker.")
     return _decode(data, "JPEG", synthetic=False)
 

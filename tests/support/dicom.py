@@ -74,7 +74,7 @@ def to_bytes(made: FileDataset) -> bytes:
 
 def file(bend: Bend | None = None, **changes: object) -> bytes:
     """A valid radiograph, then bent by `bend`, as the bytes of a file."""
-    made = dataset(**changes)
+    made = build_dicom(limb_image(), header(**changes))
     if bend is not None:
         bend(made)
     return to_bytes(made)
@@ -109,7 +109,9 @@ def compressed(syntax: UID, bits: int = 12, frames: int = 1) -> tuple[bytes, NDA
     """A file in a compressed transfer syntax, and the stored values [N, H, W] it was made from."""
     top = (1 << bits) - 1
     dtype = np.uint16 if bits > 8 else np.uint8
-    stored = np.stack([np.rint(np.roll(limb_image(), 3 * n, axis=1) * top) for n in range(frames)]).astype(dtype)
+    stored: NDArray[np.integer] = np.stack(
+        [np.rint(np.roll(limb_image(), 3 * n, axis=1) * top) for n in range(frames)]
+    ).astype(dtype)
     made = dataset(bits_stored=bits)
     set_stored(made, stored if frames > 1 else stored[0], bits)
     if syntax in (RLELossless, JPEG2000Lossless, JPEGLSLossless):

@@ -120,6 +120,10 @@ def test_truncated_raster_padded_to_full_size_is_refused() -> None:
         read_radiograph(half + b"\x00" * (len(data) - len(half) + 5000))
 
 
+def test_data_appended_by_a_camera_do_no_harm() -> None:
+    assert read_radiograph(jpeg(GREY) + b"\x00" * 10_000).pixels.shape == GREY.shape
+
+
 def test_flipped_bit_in_png_data_is_noticed() -> None:
     data = bytearray(png(Image.fromarray(GREY)))
     data[len(data) // 2] ^= 0x10

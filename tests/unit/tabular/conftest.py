@@ -82,12 +82,12 @@ def _with_official(survey: pd.DataFrame, rng: np.random.Generator) -> pd.DataFra
 def small_settings() -> TrainingSettings:
     """Little work, same path through the code."""
     tiny = BoosterSettings(
-        guide_rounds=20,
+        guide_rounds=8,
         guide_depth=3,
         guide_rate=0.3,
         guide_shrinkage=1.0,
         guide_smallest_leaf=5.0,
-        rounds=20,
+        rounds=8,
         depth=3,
         rate=0.3,
         smallest_leaf=5.0,
@@ -103,9 +103,9 @@ def small_settings() -> TrainingSettings:
 
 @pytest.fixture(scope="session")
 def survey_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A made-up survey of 900 people as a file."""
+    """A made-up survey of 700 people as a file."""
     path = tmp_path_factory.mktemp("survey") / "survey.csv.gz"
-    make_survey(900, seed=3).to_csv(path, index=False)
+    make_survey(700, seed=3).to_csv(path, index=False)
     return path
 
 

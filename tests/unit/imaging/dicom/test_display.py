@@ -52,7 +52,7 @@ def test_window_equals_pydicoms(center: float, width: float, function: str, slop
         wanted = apply_windowing(np.append(modality.astype(np.float64), [-1e9, 1e9]), reference)
     wanted = (wanted[:-2] - wanted[-2]) / (wanted[-1] - wanted[-2])
     got = apply_window(
-        modality.astype(np.float64), float(reference.WindowCenter), float(reference.WindowWidth), function
+        np.asarray(modality, dtype=np.float64), float(reference.WindowCenter), float(reference.WindowWidth), function
     )
     np.testing.assert_allclose(got, wanted, atol=1e-6)
 
@@ -118,7 +118,7 @@ def test_signed_values_and_rescale() -> None:
     made = plain(values, 16)
     made.RescaleSlope, made.RescaleIntercept = "2", "500"
     made.WindowCenter, made.WindowWidth = "2500", "8000"
-    expected = apply_window(values * 2.0 + 500.0, 2500, 8000, "LINEAR")
+    expected = apply_window(values.astype(np.float64) * 2.0 + 500.0, 2500, 8000, "LINEAR")
     np.testing.assert_allclose(shown(made, values)[0], expected, atol=1e-6)
     np.testing.assert_allclose(read_radiograph(to_bytes(made)).pixels, expected, atol=1e-6)
 

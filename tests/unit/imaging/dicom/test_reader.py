@@ -277,6 +277,37 @@ def test_colour_is_converted() -> None:
     assert "imaging.colour.converted" in radiograph.warnings
 
 
+@pytest.mark.parametrize("syntax", [JPEGBaseline8Bit, RLELossless, JPEG2000Lossless])
+def test_compressed_grey_in_colour_reads_as_grey(syntax: UID) -> None:
+    grey = np.rint(limb_image() * 255).astype(np.uint8)
+    rgb = np.stack([grey] * 3, axis=-1)
+    made = dataset(bits_stored=8)
+    set_stored(made, grey, 8)
+    made.SamplesPerPixel, made.PhotometricInterpretation, made.PlanarConfiguration = 3, "RGB", 0
+    made.PixelData = rgb.tobytes()
+    if syntax == JPEGBaseline8Bit:
+        made.PhotometricInterpretation = "YBR_FULL_422"
+        encapsulated(made, [jpeg(rgb, quality=98)], syntax)
+    else:
+        made.compress(syntax, generate_instance_uid=False)
+    radiograph = read_radiograph(to_bytes(made))
+    assert np.abs(radiograph.pixels * 255 - grey).mean() < 1.5
+    assert "imaging.colour.converted" not in radiograph.warnings
+
+
+def test_palette_colour() -> None:
+    def bend(made: FileDataset) -> None:
+        set_stored(made, np.rint(limb_image() * 255).astype(np.uint8), 8)
+        made.PhotometricInterpretation = "PALETTE COLOR"
+        ramp = (np.arange(256) * 257).astype("<u2")
+        for colour in ("Red", "Green", "Blue"):
+            setattr(made, f"{colour}PaletteColorLookupTableDescriptor", [256, 0, 16])
+            setattr(made, f"{colour}PaletteColorLookupTableData", ramp.tobytes())
+
+    radiograph = read_radiograph(file(bend, bits_stored=8))
+    np.testing.assert_allclose(radiograph.pixels, limb_image(), atol=0.005)
+
+
 def test_marks_of_the_file_become_warnings() -> None:
     def bend(made: FileDataset) -> None:
         made.PresentationIntentType = "FOR PROCESSING"
