@@ -121,14 +121,14 @@ SETTINGS: Mapping[Level, BoosterSettings] = {
         smallest_leaf=20.0,
     ),
 }
-"""Settings of the shipped model, chosen by cross-fitting against the official probabilities, never against fractures."""
+"""Settings of the shipped model, chosen by cross-fitting on official probabilities, never on fractures."""
 
 THREADS = 1
 """More threads gain nothing at this size, and one makes the files bit-identical from run to run."""
 _ROW_SHARE, _COLUMN_SHARE = 0.7, 0.9
 _BINS = 4096
-"""Cut points a feature. They are laid by weight, and rows at high risk weigh little: few cuts would leave none among low
-T-scores."""
+"""Cut points a feature. They are laid by weight, and rows at high risk weigh little: with few there would be none among
+low T-scores."""
 _FULL_CARE = 0.01
 """Probability from which the final booster weighs errors of the log-odds fully; below it, by a square root."""
 

@@ -76,5 +76,7 @@ def adjustments_for(features: RiskFeatures, head: str) -> tuple[RelativeRisk, ..
 
 def apply_to(probability: float, adjustments: tuple[RelativeRisk, ...]) -> float:
     """Probability after the effects: ``1 - (1 - p) ** (product of ratios)``, which is a product of hazards."""
+    if not adjustments:
+        return probability
     ratio = math.prod(adjustment.ratio for adjustment in adjustments)
     return float(1.0 - (1.0 - probability) ** ratio)

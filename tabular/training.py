@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from tabular import manifest as texts
 from tabular.cohort import build_cohort, read_survey
@@ -78,7 +79,14 @@ def train(
     Raises:
         CohortError: The survey cannot be used.
     """
-    chosen = settings or TrainingSettings()
+    # One thread for linear algebra: the order of summation, and so the last bit, must not depend on the machine's load.
+    with threadpool_limits(limits=1):
+        return _train(csv_path, out_dir, seed, progress, settings or TrainingSettings(), glow_path)
+
+
+def _train(
+    csv_path: Path, out_dir: Path, seed: int, progress: Progress, chosen: TrainingSettings, glow_path: Path | None
+) -> dict[str, Any]:
     survey = read_survey(csv_path)
     cohort = survey[(survey["age_years"] >= MINIMUM_AGE_YEARS) & (survey["weight"] > 0)].reset_index(drop=True)
     steps = chosen.folds + 2

@@ -21,8 +21,7 @@ class OpenVinoRuntime:
         example = torch.zeros(1, 3, image_size, image_size)
         with torch.no_grad(), warnings.catch_warnings():
             # OpenVINO traces the module; that torch means to replace tracing is no news for a clinician's terminal.
-            warnings.simplefilter("ignore", FutureWarning)
-            warnings.simplefilter("ignore", torch.jit.TracerWarning)
+            warnings.simplefilter("ignore")
             model = openvino.convert_model(module.eval(), example_input=example, input=[1, 3, image_size, image_size])
         config: dict[str, object] = {
             properties.hint.inference_precision(): openvino.Type.f32,

@@ -11,6 +11,7 @@ import os
 import platform
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from imaging.dicom.writer import DicomHeader, RadiographClass, write_dicom
 from imaging.engine import FractureEngine
 from imaging.manifest import read_manifest
 from imaging.phantom import PhantomSpec, make_phantom
@@ -36,6 +38,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=640, help="longer side of the image file, in pixels")
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
     arguments = parser.parse_args()
+    warnings.simplefilter("ignore")  # exporters talk of their own future
     torch.set_num_threads(arguments.threads)
     with tempfile.TemporaryDirectory() as folder:
         jpeg, dicom = _image_files(Path(folder), arguments.size)
@@ -44,14 +47,12 @@ def main() -> None:
 
 
 def _image_files(folder: Path, size: int) -> tuple[Path, Path]:
-    from imaging.dicom.writer import write_dicom
-
     pixels = make_phantom(PhantomSpec(), seed=1).pixels
     factor = size / max(pixels.shape)
     pixels = cv2.resize(pixels, (round(pixels.shape[1] * factor), round(pixels.shape[0] * factor)))
     jpeg, dicom = folder / "phantom.jpg", folder / "phantom.dcm"
     cv2.imwrite(str(jpeg), np.clip(pixels * 255, 0, 255).astype(np.uint8))
-    write_dicom(dicom, pixels, synthetic=True)
+    write_dicom(dicom, pixels, DicomHeader(storage=RadiographClass.CR, synthetic=True))
     return jpeg, dicom
 
 
