@@ -23,8 +23,8 @@ _INTENDED_USE = (
 _LIMITS = [
     "It reproduces a published probability; it was not fitted to, nor checked against, fractures that happened later.",
     "Calibrated to the US population of 2013-14. Countries differ by a factor of two and more.",
-    "Ethnicity is not an input. The published US tool divides the odds by about 2.4 for Black and 1.9 for Hispanic and Asian "
-    "people; this score is the average of the population: above that tool for them, below it for white people.",
+    "Ethnicity is not an input. The published US tool divides the odds by about 2.4 for Black and 1.9 for Hispanic and "
+    "Asian people; this score is the average of the population: above that tool for them, below it for white people.",
     "Ages of 80 and more are one group in the survey.",
     "An unknown answer stands for the average of people alike, not for 'no'; the survey itself read unknown answers as "
     "'no', so the estimate leans that way.",

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
@@ -18,6 +18,7 @@ from tabular.metrics import (
 )
 
 
+@settings(deadline=None)
 @given(
     rows=st.lists(st.tuples(st.integers(0, 5), st.booleans(), st.floats(0.1, 3.0)), min_size=2, max_size=40).filter(
         lambda rows: len({event for _, event, _ in rows}) == 2
@@ -57,6 +58,7 @@ def test_interval_contains_the_value() -> None:
     assert metric.n == 200
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-5, 5), min_size=1, max_size=50), st.floats(0.0, 1.0))
 def test_weighted_quantile_is_one_of_the_values(values: list[float], level: float) -> None:
     array = np.array(values)
