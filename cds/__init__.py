@@ -4,12 +4,15 @@ Map
 ---
 ``case``         what comes in and what goes out: `CaseInput`, `CaseResult`.
 ``pipeline``     the story: `run_case` (pure) and `handle_case` (with audit).
-``bootstrap``    the only place that builds models and clients.
-``mapping``      `PatientSnapshot` to `RiskFeatures`.
-``settings``     all settings, from environment and files.
-``errors``       every error to exit code, HTTP status and words.
+``bootstrap``    the only place that builds models, readers and the audit trail.
+``mapping``      `PatientSnapshot` to `RiskFeatures`; `warnings` says in words what could not be mapped.
+``settings``     all settings, from the environment; `options` are the choices every entry point offers.
+``bedside``      the clinician's own inputs: one wording, one way to read them from text.
+``errors``       every error to exit code, HTTP status and words; `logs` keeps patient data out of logs.
 ``audit``        who did what, without patient data.
+``outputs``      one result in the format that was asked for.
 ``artifacts``    writing results: all files or none.
+``demo``         a drawn radiograph and the fictional patient of `demo_patient`.
 ``presenters``   one result to HTML, JSON, FHIR, a terminal summary.
 ``entrypoints``  command line and web service.
 """

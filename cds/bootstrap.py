@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from cds.audit import AuditTrail, JsonLinesAuditTrail, NoAuditTrail
 from cds.errors import SettingsError
+from cds.options import Runtime
 from cds.pipeline import Assessor, Engines, ImageEngine, RiskModel
 from cds.settings import Settings
 from fhir_adapters.patient import PatientSnapshot
@@ -44,6 +45,15 @@ def load_settings(**overrides: object) -> Settings:
         raise SettingsError(
             f"Invalid value in {', '.join(names)}: {reasons}.", remedy="Correct or unset the variable."
         ) from None
+
+
+def for_one_case(settings: Settings) -> Settings:
+    """The settings for a process that assesses one case and ends.
+
+    ``auto`` then means torch: OpenVINO runs the network faster, but takes longer to compile it than one image can win
+    back. Both give the same boxes up to rounding.
+    """
+    return settings.model_copy(update={"runtime": Runtime.TORCH}) if settings.runtime is Runtime.AUTO else settings
 
 
 def build_engines(settings: Settings) -> Engines:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cds.artifacts import write_artifacts
 from cds.audit import NoAuditTrail
-from cds.bootstrap import build_engines, load_settings
+from cds.bootstrap import build_engines, for_one_case, load_settings
 from cds.case import CaseInput
 from cds.demo_patient import demo_bundle
 from cds.entrypoints.console import show_summary
@@ -99,6 +99,6 @@ def run_demo(out: Path, engines: Engines | None = None) -> None:
     configure_logging(settings.log_level)
     case = demo_case(datetime.now().astimezone().replace(microsecond=0))
     # Nobody's data: no audit record.
-    result = handle_case(case, engines or build_engines(settings), audit=NoAuditTrail(), actor="demo")
+    result = handle_case(case, engines or build_engines(for_one_case(settings)), audit=NoAuditTrail(), actor="demo")
     files = {IMAGE_FILE: case.image or b"", RECORD_FILE: case.bundle or b"", **render_files(result, ReportFormat)}
     show_summary(result, write_artifacts(out, files))

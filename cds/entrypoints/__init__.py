@@ -4,7 +4,12 @@ Map
 ---
 ``cli``             the ``cds`` command.
 ``model_commands``  ``cds train`` and ``cds evaluate``.
+``assess``          the work behind ``cds assess``.
+``listing``         ``cds evidence``.
 ``console``         what the commands share: reading inputs, explaining failures.
 ``web``             the HTTP service: API and health.
 ``form``            the web form.
+``service``         what API and form share: raw inputs to one result.
+``problems``        errors on the wire.
+``guards``          size limit and privacy headers.
 """

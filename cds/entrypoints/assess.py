@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 
 from cds.artifacts import write_artifacts
-from cds.bootstrap import build_audit_trail, build_engines, load_settings
+from cds.bootstrap import build_audit_trail, build_engines, for_one_case, load_settings
 from cds.case import CaseInput
 from cds.entrypoints.console import keyboard_actor, read_input, show_summary
 from cds.errors import InputKind
@@ -56,7 +56,9 @@ def assess_files(
         context=context,
         as_of=as_of,
     )
-    result = handle_case(case, build_engines(settings), audit=build_audit_trail(settings), actor=keyboard_actor())
+    result = handle_case(
+        case, build_engines(for_one_case(settings)), audit=build_audit_trail(settings), actor=keyboard_actor()
+    )
     inputs = [path for path in (image, patient) if path is not None]
     written = write_artifacts(out, render_files(result, formats), inputs=inputs)
     if not quiet:

@@ -127,11 +127,10 @@ def print_summary(result: CaseResult, console: Console, files: Sequence[Path]) -
     head = Text(f" {wording.URGENCIES[urgency]} ", style=_STYLES[urgency])
     head = Text.assemble(head, " ", (_sentence(assessment.summary), "bold"))
     panel = Panel(
-        Group(head, Text(), _rows(result)),
+        # The notice is a line of its own: as the panel's subtitle a narrow terminal would cut it off.
+        Group(head, Text(), _rows(result), Text(), Text(wording.NOTICE, style="dim")),
         title=Text("fracture-cds"),
-        subtitle=Text(wording.NOTICE),
         title_align="left",
-        subtitle_align="left",
         padding=(1, 2),
     )
     console.print(panel)

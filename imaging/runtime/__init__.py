@@ -12,7 +12,7 @@ from torch import Tensor, cuda, nn
 
 from imaging.manifest import DetectorManifest
 from imaging.yolov7 import Yolov7, build, fuse
-from imaging.yolov7.checkpoint import load_weights
+from imaging.yolov7.checkpoint import CheckpointError, load_weights
 
 
 class RuntimeName(StrEnum):
@@ -54,7 +54,10 @@ def load_network(manifest: DetectorManifest) -> Yolov7:
     """
     network = build(manifest.graph, num_classes=len(manifest.document["classes"]))
     state, _ = load_weights(manifest.weights, sha256=manifest.sha256)
-    network.load_state_dict(state)
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise CheckpointError(f"{manifest.weights.name} does not fit the graph {manifest.graph}") from error
     return network.eval().requires_grad_(False)
 
 

@@ -24,7 +24,6 @@ def surroundings(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FRACTURE_CDS_DETECTOR_DIR", str(weights))
     monkeypatch.setenv("FRACTURE_CDS_AUDIT_LOG", str(tmp_path / "audit.jsonl"))
-    monkeypatch.setenv("FRACTURE_CDS_RUNTIME", "torch")  # loads quicker than it runs; for one image that counts
     yield
     if Path("audit.jsonl").exists():
         text = Path("audit.jsonl").read_text()

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from cds.audit import JsonLinesAuditTrail, NoAuditTrail
-from cds.bootstrap import _Lazy, build_audit_trail, build_engines
+from cds.bootstrap import _Lazy, build_audit_trail, build_engines, for_one_case
+from cds.options import Runtime
 from cds.settings import Settings
 
 HEAVY = ("torch", "openvino", "xgboost", "pydicom", "fhir", "gradio", "fastapi", "pandas", "cv2")
@@ -61,6 +62,11 @@ def test_a_failed_build_is_tried_again() -> None:
 def test_audit_trail_follows_the_settings() -> None:
     assert isinstance(build_audit_trail(Settings(audit_log=None)), NoAuditTrail)
     assert isinstance(build_audit_trail(Settings()), JsonLinesAuditTrail)
+
+
+def test_one_case_is_not_worth_a_compilation_but_a_choice_is_a_choice() -> None:
+    assert for_one_case(Settings(runtime=Runtime.AUTO)).runtime is Runtime.TORCH
+    assert for_one_case(Settings(runtime=Runtime.OPENVINO)).runtime is Runtime.OPENVINO
 
 
 def test_engines_can_be_built_twice() -> None:

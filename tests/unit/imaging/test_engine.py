@@ -70,7 +70,7 @@ def test_nothing_seen_on_an_unfit_image_is_no_answer(weights: Path, tmp_path: Pa
     assert engine.analyse(radiograph(("imaging.content.low_contrast",))).call is FractureCall.CANNOT_JUDGE
 
 
-@pytest.mark.parametrize("damage", ["digest", "manifest", "missing", "preprocessing", "entry"])
+@pytest.mark.parametrize("damage", ["digest", "manifest", "missing", "preprocessing", "entry", "graph"])
 def test_damaged_model_files_are_named(damage: str, tmp_path: Path) -> None:
     folder = write_weights(tmp_path / "w")
     path = folder / "manifest.json"
@@ -85,6 +85,9 @@ def test_damaged_model_files_are_named(damage: str, tmp_path: Path) -> None:
         (folder / "detector.safetensors").unlink()
     elif damage == "preprocessing":
         manifest["preprocessing"]["id"] = "other/1"
+        path.write_text(json.dumps(manifest))
+    elif damage == "graph":
+        manifest["graph"] = "yolov7"
         path.write_text(json.dumps(manifest))
     else:
         del manifest["sha256"]
