@@ -11,6 +11,3 @@ class TrainingDataError(ImagingError):
     def __init__(self, problem: str, remedy: str) -> None:
         """Say what is wrong (no full stop) and how to mend it."""
         super().__init__(f"{problem}.", remedy=f"{remedy[0].upper()}{remedy[1:]}.")
-
-    def __str__(self) -> str:
-        return f"{super().__str__()} {self.remedy}"

@@ -99,6 +99,8 @@ def save_weights(path: str | Path, state_dict: Mapping[str, Tensor], metadata: M
     target = Path(path)
     partial = target.with_name(target.name + ".partial")
     save_file(tensors, partial, metadata=dict(metadata))
+    # The library writes for the owner's eyes only; weights are meant to be read by whoever runs the service.
+    partial.chmod(0o644)
     partial.replace(target)
     return sha256_of(target)
 

@@ -218,7 +218,6 @@ def test_no_adjustment_changes_nothing() -> None:
     assert apply_to(0.123, ()) == pytest.approx(0.123)
 
 
-@pytest.mark.skipif(not EVIDENCE.is_file(), reason="the evidence base is not on this machine")
 def test_cited_evidence_exists_and_says_the_same() -> None:
     entries = {entry["id"]: entry for entry in yaml.safe_load(EVIDENCE.read_text(encoding="utf-8"))["entries"]}
     assert set(EVIDENCE_IDS) <= set(entries)
@@ -253,7 +252,6 @@ def published_table() -> list[tuple[bool, int, str | None, str, float, float]]:
     return cells
 
 
-@pytest.mark.skipif(not EVIDENCE.is_file(), reason="the evidence base is not on this machine")
 def test_directions_and_size_agree_with_the_published_table() -> None:
     cells = published_table()
     assert len(cells) == 112

@@ -1,6 +1,5 @@
 """The written DICOM is valid, and reads back as what was written."""
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from imaging.labels import BodyRegion
 from imaging.reader import read_radiograph
 from imaging.results import SpacingOrigin
 from tests.support.dicom import limb_image, spacing
+from tests.support.tools import requires_dciodvfy
 
 HEADERS = {
     "dx": DicomHeader(region=BodyRegion.WRIST, laterality="L", spacing=spacing(0.2), synthetic=True),
@@ -41,7 +41,7 @@ def test_round_trip(name: str, tmp_path: Path) -> None:
         assert radiograph.spacing == header.spacing
 
 
-@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dicom3tools is not installed")
+@requires_dciodvfy
 @pytest.mark.parametrize("name", HEADERS)
 def test_validator_reports_no_error(name: str, tmp_path: Path) -> None:
     path = tmp_path / "x.dcm"

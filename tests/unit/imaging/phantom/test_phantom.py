@@ -1,7 +1,6 @@
 """The phantom is what its truth says, reads back as synthetic, and looks like a radiograph."""
 
 import math
-import shutil
 import subprocess
 import time
 from dataclasses import replace
@@ -30,6 +29,7 @@ from imaging.phantom.export import make_phantom_dicom
 from imaging.phantom.spec import BONES
 from imaging.reader import read_radiograph
 from imaging.results import SpacingOrigin
+from tests.support.tools import requires_dciodvfy
 
 RADIUS = FractureSpec(
     bone=PhantomBone.RADIUS, height_mm=80.0, displacement_mm=6.0, angulation_deg=10.0, obliquity_deg=20.0
@@ -195,7 +195,7 @@ def test_dicom_reads_back_as_synthetic_with_its_spacing(storage: RadiographClass
     np.testing.assert_allclose(radiograph.pixels, phantom.pixels, atol=0.002)
 
 
-@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dicom3tools is not installed")
+@requires_dciodvfy
 def test_validator_reports_no_error(tmp_path: Path) -> None:
     path = tmp_path / "phantom.dcm"
     path.write_bytes(make_phantom_dicom(make_phantom(BROKEN, seed=0)))

@@ -19,8 +19,9 @@ def test_fracatlas_layout_with_and_without_split_list(tmp_path: Path) -> None:
     everything = read_collection(root, "all")
     assert len(everything.samples) == 16
     assert sum(sample.fractured for sample in everything.samples) == 8
-    with pytest.raises(TrainingDataError, match="split all"):
+    with pytest.raises(TrainingDataError, match=r"no split\.csv") as caught:
         read_collection(root, "val")
+    assert "--split all" in caught.value.remedy
 
 
 def test_bad_rows_are_named_and_left_out(tmp_path: Path) -> None:
@@ -46,8 +47,9 @@ def test_unknown_layout_and_split(tmp_path: Path) -> None:
         read_collection(tmp_path)
     with pytest.raises(TrainingDataError, match="no folder"):
         read_collection(tmp_path / "absent")
-    with pytest.raises(TrainingDataError, match="Known splits: train, val"):
+    with pytest.raises(TrainingDataError, match="no split 'test'") as caught:
         read_collection(write_fracatlas(tmp_path / "fa"), "test")
+    assert "Known splits: train, val" in caught.value.remedy
 
 
 def test_csv_layout(tmp_path: Path) -> None:
