@@ -99,7 +99,7 @@ def map_features(patient: PatientSnapshot) -> MappedFeatures:
     features = RiskFeatures(
         age_years=None if patient.age_years is None else float(patient.age_years),
         female=_female(patient.sex),
-        bmi_kg_m2=_body_mass_index(patient),
+        bmi_kg_m2=_value(patient.bmi_kg_m2),
         weight_kg=_value(patient.weight_kg),
         height_cm=_value(patient.height_cm),
         prior_fragility_fracture=True if previous else None,
@@ -143,15 +143,6 @@ def _female(sex: Sex | None) -> bool | None:
     if sex is Sex.FEMALE:
         return True
     return False if sex is Sex.MALE else None
-
-
-def _body_mass_index(patient: PatientSnapshot) -> float | None:
-    """Recorded BMI, or weight over height squared when both are recorded."""
-    if patient.bmi_kg_m2 is not None:
-        return patient.bmi_kg_m2.value
-    if patient.weight_kg is None or patient.height_cm is None or patient.height_cm.value <= 0:
-        return None
-    return patient.weight_kg.value / (patient.height_cm.value / 100.0) ** 2
 
 
 def _previous_fragility_fractures(patient: PatientSnapshot) -> tuple[list[PriorFracture], list[str]]:

@@ -5,8 +5,12 @@ Map
 ``results``       the border type `ImageFindings`; imports no framework.
 ``labels``        the one class map and the body regions.
 ``errors``        the error tree.
-``radiograph``    `Radiograph` and the reader that turns a file into one.
-``dicom``         the DICOM reader and pixel-spacing provenance.
+``warnings``      every warning and its sentence for the reader.
+``radiograph``    `Radiograph`: one X-ray in memory.
+``reader``        a DICOM, PNG or JPEG file to a `Radiograph`; ``raster``, ``grey``, ``codestream``, ``limits`` serve it.
+``dicom``         the DICOM reader and writer, pixel-spacing provenance.
+``preprocess``    the one way grey values reach the network.
+``manifest``      what a weight file is and how it must be used.
 ``yolov7``        network, loss, decoding, weights.
 ``training``      Lightning module, data, metrics, evaluation.
 ``runtime``       the same network in OpenVINO or torch.

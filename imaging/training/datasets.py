@@ -281,8 +281,8 @@ def read_grey(path: Path) -> NDArray[np.uint8]:
 class RadiographDataset(Dataset[tuple[tv_tensors.Image, Target]]):
     """Samples as tv_tensors: image uint8 [1, H, W]; target boxes xyxy in pixels [n, 4], labels [n], image number.
 
-    Images are kept in memory after the first read (600 MB for FracAtlas at 454 px), since decoding JPEG would
-    otherwise cost a fifth of a training step.
+    Images are kept in memory after the first read (about 600 MB for FracAtlas at 454 px), so that each is decoded and
+    its contrast normalised once.
     """
 
     def __init__(

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from imaging.engine import FractureEngine
@@ -87,10 +88,19 @@ def write_release(
 
 
 def record_validation(folder: Path, result: dict[str, Any], words: str) -> None:
-    """Put the figures that `imaging.training.evaluate.run` measured on another split into the manifest."""
+    """Put the figures that `imaging.training.evaluate.run` measured on another split into the manifest.
+
+    They replace those of the operating points too: on the images that a threshold was chosen on, it looks better than
+    it is. The figures of those images stay under ``development``.
+    """
     document = json.loads((folder / MANIFEST_NAME).read_text(encoding="utf-8"))
-    document.setdefault("evaluations", {})[f"{result['dataset']}/{result['split']}"] = result
+    name = f"{result['dataset']}/{result['split']}"
+    document.setdefault("evaluations", {})[name] = result
     document["validation"] = words
+    for point, figures in document["operating_points"].items():
+        measured = {kind: result["metrics"].get(f"{kind}_{point}") for kind in ("sensitivity", "specificity")}
+        if all(measured.values()):
+            figures.update({kind: one["value"] for kind, one in measured.items()}, measured_on=name)
     _write(folder, document)
 
 
@@ -154,8 +164,6 @@ def _start(config: "TrainingConfig") -> str | dict[str, Any]:
 
 
 def _operating_points(records: Sequence[ImageRecord], thresholds: Thresholds) -> dict[str, dict[str, float]]:
-    import numpy as np
-
     positive = np.array([record.fractured for record in records])
     scores = np.array([record.image_score for record in records])
     return {

@@ -1,6 +1,7 @@
 """A whole training on a handful of synthetic shafts: release, resume, average, bad data."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from imaging.training.datamodule import FractureDataModule
 from imaging.training.datasets import read_collection
 from imaging.training.errors import TrainingDataError
 from imaging.training.module import FractureDetector, WeightAverage
+from imaging.training.release import record_validation
 from imaging.training.train import TrainingConfig, run
 from imaging.yolov7 import build, ota_loss, plain_loss
 from imaging.yolov7.graphs import YOLOV7_TINY
@@ -69,6 +71,19 @@ def test_evaluation_has_the_published_schema(trained: tuple[Path, Path], tmp_pat
         metric = result["metrics"][name]
         assert metric["low"] <= metric["value"] <= metric["high"]
     json.dumps(result)
+
+
+def test_independent_figures_replace_those_of_the_choice(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    data, out = trained
+    folder = shutil.copytree(out, tmp_path / "release", ignore=shutil.ignore_patterns("checkpoints", "log"))
+    result = evaluate.run(data, "val", model=folder, runtime="torch", rounds=5)
+    record_validation(folder, result, evaluate.sentence(result))
+    manifest = read_manifest(folder)
+    wanted = result["metrics"]["sensitivity_high_sensitivity"]["value"]
+    assert manifest.high_sensitivity.sensitivity == wanted
+    assert manifest.document["operating_points"]["high_specificity"]["measured_on"] == "fracatlas/val"
+    assert "4 radiographs" in manifest.validation
+    assert manifest.document["development"]["metrics"]
 
 
 def test_resume_goes_on_where_it_stopped(trained: tuple[Path, Path]) -> None:
