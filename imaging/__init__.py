@@ -7,7 +7,8 @@ Map
 ``errors``        the error tree.
 ``warnings``      every warning and its sentence for the reader.
 ``radiograph``    `Radiograph`: one X-ray in memory.
-``reader``        a DICOM, PNG or JPEG file to a `Radiograph`; ``raster``, ``grey``, ``codestream``, ``limits`` serve it.
+``reader``        a DICOM, PNG or JPEG file to a `Radiograph`.
+``raster``, ``grey``, ``codestream``, ``limits``: what the reader is made of.
 ``dicom``         the DICOM reader and writer, pixel-spacing provenance.
 ``preprocess``    the one way grey values reach the network.
 ``manifest``      what a weight file is and how it must be used.

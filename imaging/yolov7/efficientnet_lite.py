@@ -47,7 +47,7 @@ class SameConv(nn.Conv2d):
         if self._extra:
             input = functional.pad(input, (0, self._extra, 0, self._extra))
         if self.groups > 1 and self.stride[0] > 1 and torch.is_grad_enabled() and input.device.type == "cpu":
-            # The bfloat16 gradient of a strided depthwise convolution is 6 to 16 times slower than the float32 one on a CPU.
+            # On a CPU the bfloat16 gradient of a strided depthwise convolution is 6 to 16 times slower than in float32.
             with torch.autocast("cpu", enabled=False):
                 return super().forward(input.float())
         return super().forward(input)

@@ -4,6 +4,8 @@ from dataclasses import fields, replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cds.mapping import PRESENT_FRACTURE_WINDOW, is_present_fracture, map_features
 from cds.warnings import WARNINGS
