@@ -66,9 +66,9 @@ class FractureEngine:
         height, width = pixels.shape
         prepared = prepare(pixels)
         canvas, transform = letterbox(prepared, self.manifest.image_size, pad_value=self.manifest.pad_value)
-        decoded = self.runtime.predict(torch.from_numpy(canvas).expand(1, 3, -1, -1))
+        prediction = self.runtime.predict(torch.from_numpy(canvas).expand(1, 3, -1, -1))
         (found,) = non_max_suppression(
-            decoded,
+            prediction.decoded,
             score_threshold=self.manifest.score_floor,
             iou_threshold=self.manifest.nms_iou,
             max_detections=self.manifest.max_detections,

@@ -37,3 +37,45 @@ class BodyRegion(StrEnum):
     """Malleoli, distal tibia, talus."""
     FOOT = "foot"
     """Tarsus, metatarsals and toes."""
+
+
+class LimbGroup(StrEnum):
+    """What the network can tell of the region from the pixels alone: the groups of the FracAtlas flags."""
+
+    HAND_ARM = "hand_arm"
+    """Hand, wrist, forearm, elbow."""
+    LEG_FOOT = "leg_foot"
+    """Knee, lower leg, ankle, foot."""
+    HIP_PELVIS = "hip_pelvis"
+    """Hip, pelvis, proximal femur."""
+    SHOULDER = "shoulder"
+    """Shoulder girdle, proximal humerus."""
+
+
+class View(StrEnum):
+    """Direction of a radiograph; one file may hold several views side by side."""
+
+    FRONTAL = "frontal"
+    LATERAL = "lateral"
+    OBLIQUE = "oblique"
+
+
+class FracturePattern(StrEnum):
+    """The pattern of a fracture as the network may name it."""
+
+    TRANSVERSE = "transverse"
+    OBLIQUE = "oblique"
+    SPIRAL = "spiral"
+    COMMINUTED = "comminuted"
+    """Three or more fragments; segmental fractures are counted here."""
+    GREENSTICK = "greenstick"
+    """Greenstick or torus (buckle) fracture of a child's bone."""
+    AVULSION = "avulsion"
+    IMPACTED = "impacted"
+    HAIRLINE = "hairline"
+    LONGITUDINAL = "longitudinal"
+    """Along the axis of the bone; linear fractures are counted here."""
+    PATHOLOGICAL = "pathological"
+    FRACTURE_DISLOCATION = "fracture_dislocation"
+    UNDETERMINED = "undetermined"
+    """The network is not sure enough to name one."""

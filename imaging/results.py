@@ -8,7 +8,7 @@ the outer corner of the first pixel.
 from dataclasses import dataclass
 from enum import StrEnum
 
-from imaging.labels import BodyRegion
+from imaging.labels import BodyRegion, FracturePattern, LimbGroup, View
 
 
 class FractureCall(StrEnum):
@@ -57,6 +57,81 @@ class BoxPx:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PointPx:
+    """A point in pixels of the original radiograph."""
+
+    x: float
+    y: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """A measured value with its 90 % interval, ``low <= value <= high``; the unit is in the name of the field."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FractureGeometry:
+    """What was measured from the bone's own edges around one detection.
+
+    A quantity that could not be measured is None and stands in `not_measured` with its reason. Millimetres exist only
+    with calibrated spacing; pixels and degrees always.
+    """
+
+    line_length_px: Measurement | None = None
+    line_length_mm: Measurement | None = None
+    shaft_width_px: Measurement | None = None
+    shaft_width_mm: Measurement | None = None
+    displacement_px: Measurement | None = None
+    """Offset of the fragments' axes at the fracture, across the shaft."""
+    displacement_mm: Measurement | None = None
+    displacement_percent: Measurement | None = None
+    """Displacement as a share of the shaft's width, percent."""
+    angulation_deg: Measurement | None = None
+    """Angle between the fragments' axes, 0..90 degrees, in the plane of the image."""
+    shortening_px: Measurement | None = None
+    shortening_mm: Measurement | None = None
+    not_measured: tuple[tuple[str, str], ...] = ()
+    """(quantity, dotted reason code of `imaging.warnings`), for instance
+    ``("angulation", "imaging.geometry.one_fragment")``."""
+    axes: tuple[tuple[PointPx, PointPx], ...] = ()
+    """Axis of each fragment, for the overlay."""
+    edges: tuple[tuple[PointPx, ...], ...] = ()
+    """Traced cortical edges, for the overlay."""
+    line: tuple[PointPx, ...] = ()
+    """The traced fracture line, for the overlay."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatternEstimate:
+    """What the network says of a fracture's pattern."""
+
+    pattern: FracturePattern
+    """The most probable pattern, or UNDETERMINED when it is not sure enough."""
+    probabilities: tuple[tuple[FracturePattern, float], ...]
+    """Every pattern the model knows with its probability, falling; they add up to 1."""
+    displaced_probability: float | None = None
+    """Probability that the fragments are displaced, 0..1; None when the model cannot tell."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageAttributes:
+    """What the network says of the radiograph as a whole, beside fractures. All probabilities are 0..1."""
+
+    model_id: str
+    """Name, version and digest prefix of the attribute heads."""
+    limb: tuple[tuple[LimbGroup, float], ...]
+    """Limb groups with their probabilities, falling."""
+    views: tuple[tuple[View, float], ...]
+    """Probability that a view is on the radiograph; they need not add up to 1."""
+    hardware_probability: float | None
+    """Plates, screws, nails or casts' metal on the radiograph."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FractureDetection:
     """One place where the detector sees a fracture."""
 
@@ -70,6 +145,10 @@ class FractureDetection:
     box_width_mm: float | None = None
     """Box width in mm; None without spacing. A box is not a measurement of the fracture."""
     box_height_mm: float | None = None
+    pattern: PatternEstimate | None = None
+    """None when no attribute model is loaded."""
+    geometry: FractureGeometry | None = None
+    """None when geometry was not asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +163,10 @@ class OperatingPoint:
     """Image-level sensitivity on the data named in the model's manifest, 0..1."""
     specificity: float
     """Image-level specificity on the same data, 0..1."""
+    sensitivity_low: float | None = None
+    """Lower end of the one-sided 95 % bound of the sensitivity on the images that set the threshold."""
+    specificity_low: float | None = None
+    """The same for the specificity."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +184,13 @@ class ImageFindings:
     call: FractureCall
     max_score: float | None
     """Highest detector score in the image, 0..1; None when nothing was judged."""
+    fracture_probability: Measurement | None = None
+    """Calibrated probability that the radiograph shows a fracture, at the training data's share of fractures (see the
+    model card), with a 90 % interval; None when nothing was judged or the model is not calibrated."""
+    scope_score: float | None = None
+    """How far the radiograph lies from those the model was made for, as a share of in-scope radiographs that lie
+    further out, 0..1: small means strange. None when not judged."""
+    attributes: ImageAttributes | None = None
     detections: tuple[FractureDetection, ...] = ()
     """Sorted by falling score."""
     operating_points: tuple[OperatingPoint, ...] = ()

@@ -1,9 +1,10 @@
 """The network on the machine at hand: OpenVINO on a CPU, torch on CUDA or by choice.
 
-Both take one canvas [1, 3, S, S] and give decoded predictions [1, N, 5 + classes]; everything before and after is
-shared, so that boxes differ by rounding only.
+Both take one canvas [1, 3, S, S] and give decoded predictions [1, N, 5 + classes] and the backbone's features;
+everything before and after is shared, so that boxes differ by rounding only.
 """
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
@@ -24,13 +25,23 @@ class RuntimeName(StrEnum):
     TORCH = "torch"
 
 
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What one pass of the network gives, on the CPU."""
+
+    decoded: Tensor
+    """[1, N, 5 + classes]: boxes ``cxcywh`` in canvas pixels, objectness, class probabilities."""
+    features: tuple[Tensor, ...]
+    """The backbone's features [1, C, S/s, S/s] at strides 8, 16, 32; empty for a graph that names none."""
+
+
 class Runtime(Protocol):
     """A loaded network."""
 
     name: str
 
-    def predict(self, canvas: Tensor) -> Tensor:
-        """Decoded predictions [1, N, 5 + classes] in canvas pixels of a canvas [1, 3, S, S] in 0..1."""
+    def predict(self, canvas: Tensor) -> Prediction:
+        """Predictions for a canvas [1, 3, S, S] in 0..1."""
         ...
 
 
@@ -41,9 +52,12 @@ class DecodedNetwork(nn.Module):
         super().__init__()
         self.network = fuse(network)
 
-    def forward(self, canvas: Tensor) -> Tensor:
-        """[B, 3, S, S] in 0..1 to [B, N, 5 + classes]."""
-        return self.network.decode(self.network(canvas))
+    def forward(self, canvas: Tensor) -> tuple[Tensor, ...]:
+        """[B, 3, S, S] in 0..1 to decoded predictions [B, N, 5 + classes], then the features, finest first."""
+        if self.network.graph.features is None:
+            return (self.network.decode(self.network(canvas)),)
+        raw, features = self.network.forward_with_features(canvas)
+        return (self.network.decode(raw), *features)
 
 
 def load_network(manifest: DetectorManifest) -> Yolov7:

@@ -11,6 +11,8 @@ import torch
 from openvino import properties
 from torch import Tensor, nn
 
+from imaging.runtime import Prediction
+
 
 class OpenVinoRuntime:
     """Runs the fused network in float32, so that results do not depend on whether the CPU has bfloat16."""
@@ -31,7 +33,12 @@ class OpenVinoRuntime:
             config[properties.inference_num_threads()] = threads
         self._request = openvino.Core().compile_model(model, "CPU", config).create_infer_request()
 
-    def predict(self, canvas: Tensor) -> Tensor:
-        """Decoded predictions [1, N, 5 + classes]; not to be entered by two threads at once."""
+        self._outputs = len(model.outputs)
+
+    def predict(self, canvas: Tensor) -> Prediction:
+        """Predictions for one canvas; not to be entered by two threads at once."""
         self._request.infer([canvas.contiguous().numpy()])
-        return torch.from_numpy(self._request.get_output_tensor(0).data.copy())
+        decoded, *features = (
+            torch.from_numpy(self._request.get_output_tensor(number).data.copy()) for number in range(self._outputs)
+        )
+        return Prediction(decoded, tuple(features))

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from imaging.runtime import Prediction
+
 
 class TorchRuntime:
     """Runs the fused network in channels-last float32."""
@@ -15,8 +17,9 @@ class TorchRuntime:
             torch.set_num_threads(threads)
         self._module = module.to(self._device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
-    def predict(self, canvas: Tensor) -> Tensor:
-        """Decoded predictions [1, N, 5 + classes], on the CPU."""
+    def predict(self, canvas: Tensor) -> Prediction:
+        """Predictions for one canvas."""
         with torch.inference_mode():
-            decoded: Tensor = self._module(canvas.to(self._device).contiguous(memory_format=torch.channels_last))
-            return decoded.cpu()
+            outputs = self._module(canvas.to(self._device).contiguous(memory_format=torch.channels_last))
+            decoded, *features = (output.cpu() for output in outputs)
+            return Prediction(decoded, tuple(features))

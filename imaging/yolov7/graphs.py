@@ -75,6 +75,8 @@ class Graph:
     outputs: tuple[int, ...]
     anchors: AnchorSizes
     activation: Activation
+    features: tuple[int, int, int] | None = None
+    """Layers that give the backbone's features at strides 8, 16 and 32; what reads attributes from them needs these."""
 
 
 def leaky_relu() -> nn.Module:
@@ -181,6 +183,7 @@ YOLOV7_TINY = Graph(
     outputs=tiny_outputs(start=29),
     anchors=TINY_ANCHORS,
     activation=leaky_relu,
+    features=(14, 21, 28),
 )
 
 YOLOV7 = Graph(
@@ -204,6 +207,7 @@ YOLOV7 = Graph(
         ((142, 110), (192, 243), (459, 401)),
     ),
     activation=silu,
+    features=(24, 37, 50),
 )
 
 YOLOV7_TINY_LITE0 = Graph(
@@ -217,6 +221,7 @@ YOLOV7_TINY_LITE0 = Graph(
         ((31, 69), (52, 50), (64, 102)),
     ),
     activation=leaky_relu,
+    features=(1, 2, 3),
 )
 """The neck and head of yolov7-tiny on an EfficientNet-Lite0 backbone, for which ImageNet weights can be had."""
 

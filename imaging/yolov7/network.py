@@ -73,15 +73,35 @@ class Yolov7(nn.Module):
         Returns:
             Three tensors [B, A, H/s, W/s, 5 + classes] of logits for s = 8, 16, 32; see `decode`.
         """
+        raw: list[Tensor] = self.head(self._run(images, self.graph.outputs))
+        return raw
+
+    def forward_with_features(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """The raw outputs of `forward`, and the backbone's features they were made from.
+
+        Returns:
+            The raw outputs, and three tensors [B, C, H/s, W/s] for s = 8, 16, 32.
+
+        Raises:
+            ValueError: the graph does not say which layers its features are.
+        """
+        if self.graph.features is None:
+            raise ValueError(f"the graph {self.graph.name} names no feature layers")
+        count = len(self.graph.outputs)
+        kept = self._run(images, (*self.graph.outputs, *self.graph.features))
+        return self.head(kept[:count]), kept[count:]
+
+    def _run(self, images: Tensor, wanted: Sequence[int]) -> list[Tensor]:
+        """Outputs of the layers `wanted`, in that order."""
+        needed = self._kept | set(wanted)
         kept: dict[int, Tensor] = {}
         current = images
         for number, spec in enumerate(self.graph.layers):
             inputs = (current if source == -1 else kept[_resolve(source, number)] for source in spec.inputs)
             current = self.model[number](*inputs)
-            if number in self._kept:
+            if number in needed:
                 kept[number] = current
-        raw: list[Tensor] = self.head([kept[output] for output in self.graph.outputs])
-        return raw
+        return [kept[number] for number in wanted]
 
     def decode(self, raw: Sequence[Tensor]) -> Tensor:
         """Boxes [B, N, 5 + classes] of the raw outputs; see `imaging.yolov7.head.decode`."""

@@ -46,7 +46,7 @@ def test_openvino_and_torch_agree(weights: Path) -> None:
     torch.manual_seed(1)
     canvas = torch.rand(1, 3, 128, 128)
     first, second = (
-        FractureEngine.load(weights, runtime=name).runtime.predict(canvas) for name in ("torch", "openvino")
+        FractureEngine.load(weights, runtime=name).runtime.predict(canvas).decoded for name in ("torch", "openvino")
     )
     assert first.shape == second.shape == (1, 3 * (16 * 16 + 8 * 8 + 4 * 4), 6)
     torch.testing.assert_close(first, second, atol=1e-3, rtol=1e-4)

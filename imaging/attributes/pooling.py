@@ -1,0 +1,65 @@
+"""Feature maps of the backbone to one vector per radiograph, or one per box."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torchvision.ops import roi_align
+
+from imaging.yolov7.postprocess import LetterboxTransform
+
+MIDDLE_STRIDE = 16
+COARSE_STRIDE = 32
+BOX_CONTEXT = 1.6
+"""A box is widened by this factor before its features are read: the pattern shows in the bone around the line too."""
+MIN_BOX_SIDE_PX = 48.0
+"""Smaller boxes are read as if they were this large, in canvas pixels: three cells of the middle level."""
+
+
+def pool_image(features: Sequence[Tensor], transform: LetterboxTransform) -> Tensor:
+    """Mean and maximum of the middle and the coarse level over the radiograph's part of the canvas.
+
+    Args:
+        features: maps [1, C, S/s, S/s] at strides 8, 16 and 32.
+        transform: where the radiograph lies on the canvas; the margins are left out.
+
+    Returns:
+        float32 [2 * (C_middle + C_coarse)].
+    """
+    _, middle, coarse = features
+    parts = []
+    for level, stride in ((middle, MIDDLE_STRIDE), (coarse, COARSE_STRIDE)):
+        inside = _inside(level, stride, transform)
+        parts += [inside.mean(dim=(1, 2)), inside.amax(dim=(1, 2))]
+    return torch.cat(parts).float()
+
+
+def _inside(level: Tensor, stride: int, transform: LetterboxTransform) -> Tensor:
+    """The cells [C, h, w] of a level whose centres lie on the radiograph, at least one."""
+    left, top = transform.pad
+    width, height = (side * scale for side, scale in zip(transform.image_size, transform.scale, strict=True))
+    first_x, first_y = int(left / stride), int(top / stride)
+    last_x = max(first_x + 1, round((left + width) / stride))
+    last_y = max(first_y + 1, round((top + height) / stride))
+    return level[0, :, first_y:last_y, first_x:last_x]
+
+
+def pool_boxes(features: Sequence[Tensor], boxes: Tensor) -> Tensor:
+    """Mean and maximum of the middle and the coarse level within each box and its surroundings.
+
+    Args:
+        features: maps [1, C, S/s, S/s] at strides 8, 16 and 32.
+        boxes: [n, 4] xyxy in canvas pixels.
+
+    Returns:
+        float32 [n, 2 * (C_middle + C_coarse)].
+    """
+    _, middle, coarse = features
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    halves = ((boxes[:, 2:] - boxes[:, :2]) * BOX_CONTEXT).clamp(min=MIN_BOX_SIDE_PX) / 2
+    regions = torch.cat((centres - halves, centres + halves), dim=1).float()
+    parts = []
+    for level, stride in ((middle, MIDDLE_STRIDE), (coarse, COARSE_STRIDE)):
+        cells = roi_align(level.float(), [regions], output_size=5, spatial_scale=1 / stride, aligned=True)
+        parts += [cells.mean(dim=(2, 3)), cells.amax(dim=(2, 3))]
+    return torch.cat(parts, dim=1)
