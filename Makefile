@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SHARED ?= ../shared
 
-.PHONY: demo test bench lint serve pin clean
+.PHONY: demo test bench bench-geometry bench-export edge lint serve pin clean
 
 demo: $(STAMP)
 	$(BIN)/cds demo --out demo-output
@@ -16,6 +16,18 @@ test: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.latency
+
+bench-geometry: $(STAMP)
+	$(BIN)/python -m tests.benchmarks.geometry
+
+bench-export: edge
+	$(BIN)/python -m tests.benchmarks.export
+
+# What TFLite export needs beside everything else; about 700 MB. All versions are pinned, so nothing is resolved.
+edge: $(VENV)/.edge
+$(VENV)/.edge: requirements-edge.txt $(STAMP)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -r requirements-edge.txt
+	touch $@
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -34,10 +46,13 @@ $(STAMP): requirements-dev.txt pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	touch $(STAMP)
 
-# Pins anew; the output names versions only, never where they were fetched from.
+# Pins anew; the output names versions only, never where they were fetched from. The override: a part of litert-torch
+# that no conversion here touches (xdsl 0.28) forbids newer typing-extensions, and would take pydantic back with it.
 pin: $(STAMP)
+	echo "typing-extensions>=4.13" > $(VENV)/override.txt
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url --upgrade -o requirements.txt
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url --upgrade -c requirements.txt -o requirements-dev.txt
+	$(BIN)/uv pip compile pyproject.toml --extra edge --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url --upgrade -c requirements-dev.txt --override $(VENV)/override.txt -o requirements-edge.txt
 
 clean:
 	rm -rf $(VENV) demo-output build dist *.egg-info

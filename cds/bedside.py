@@ -20,8 +20,11 @@ LABELS: dict[str, tuple[str, str]] = {
     "mechanism": ("Mechanism", "How the bone was broken."),
     "displaced": ("Displaced", "The fragments are displaced."),
     "intra_articular": ("Into a joint", "The fracture line enters a joint."),
-    "open_wound": ("Open wound", "There is a wound over the fracture."),
-    "gustilo": ("Gustilo grade", "Open-fracture grade, as set at surgery."),
+    "open_wound": (
+        "Open wound",
+        "There is a wound over the fracture, which makes it open (compound); no radiograph shows this.",
+    ),
+    "gustilo": ("Gustilo grade", "Grade of an open fracture, which the surgeon sets at operation."),
     "vascular_deficit": ("Vascular deficit", "Perfusion beyond the injury is impaired."),
     "neurological_deficit": ("Neurological deficit", "New loss of sensation or power beyond the injury."),
     "compartment_signs": ("Compartment signs", "Signs of acute compartment syndrome."),

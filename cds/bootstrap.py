@@ -15,11 +15,12 @@ from pydantic import ValidationError
 from cds.audit import AuditTrail, JsonLinesAuditTrail, NoAuditTrail
 from cds.errors import SettingsError
 from cds.options import Runtime
-from cds.pipeline import Assessor, Engines, ImageEngine, RiskModel
+from cds.pipeline import Assessor, Engines, ImageEngine, ImageExplainer, RiskModel
 from cds.settings import Settings
 from fhir_adapters.patient import PatientSnapshot
 from fusion.context import ClinicalContext
 from fusion.results import Assessment
+from imaging.explanation.results import Explanation
 from imaging.radiograph import Radiograph
 from imaging.results import ImageFindings
 from tabular.features import RiskFeatures
@@ -64,6 +65,7 @@ def build_engines(settings: Settings) -> Engines:
         read_record=_read_record,
         risk=_LazyRiskModel(partial(_load_risk_model, settings)),
         fusion=_LazyAssessor(_load_assessor),
+        explain=_LazyExplainer(partial(_load_explainer, settings)),
     )
 
 
@@ -118,6 +120,19 @@ class _LazyImageEngine(_Lazy[ImageEngine]):
             return engine.analyse(radiograph)
 
 
+class _LazyExplainer(_Lazy[ImageExplainer]):
+    def __init__(self, build: Callable[[], ImageExplainer]) -> None:
+        super().__init__(build)
+        self._one_at_a_time = threading.Lock()
+
+    def explain_findings(self, radiograph: Radiograph, findings: ImageFindings) -> tuple[Explanation, ...]:
+        if not findings.detections:
+            return ()
+        explainer = self.get()
+        with self._one_at_a_time:  # gradients of several cases at once would want several times the memory
+            return explainer.explain_findings(radiograph, findings)
+
+
 class _LazyRiskModel(_Lazy[RiskModel]):
     def estimate(self, features: RiskFeatures) -> RiskEstimate:
         return self.get().estimate(features)
@@ -152,6 +167,12 @@ def _load_image_engine(settings: Settings) -> ImageEngine:
     from imaging.engine import FractureEngine
 
     return FractureEngine.load(settings.detector_dir, runtime=settings.runtime.value, threads=settings.threads)
+
+
+def _load_explainer(settings: Settings) -> ImageExplainer:
+    from imaging.explanation.explainer import Explainer
+
+    return Explainer.load(settings.detector_dir)
 
 
 def _load_risk_model(settings: Settings) -> RiskModel:

@@ -6,6 +6,7 @@ from datetime import datetime
 from fhir_adapters.patient import PatientSnapshot
 from fusion.context import ClinicalContext
 from fusion.results import Assessment
+from imaging.explanation.results import Explanation
 from imaging.radiograph import Radiograph
 from imaging.results import ImageFindings
 from tabular.features import RiskFeatures
@@ -25,6 +26,8 @@ class CaseInput:
     frame: int = 1
     """Which frame of a DICOM file with several, counted from 1."""
     context: ClinicalContext = field(default_factory=ClinicalContext)
+    explain: bool = False
+    """Whether heat maps are wanted; they cost seconds and change no answer."""
     as_of: datetime
     """The time of the assessment, timezone-aware."""
 
@@ -45,3 +48,5 @@ class CaseResult:
     """Why there is no risk estimate, in one sentence; None when there is one."""
     context: ClinicalContext
     assessment: Assessment
+    explanations: tuple[Explanation, ...] = ()
+    """Heat maps of the first detections; empty when they were not asked for or could not be made."""

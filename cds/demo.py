@@ -59,11 +59,12 @@ def demo_image() -> bytes:
     return target.getvalue()
 
 
-def demo_case(as_of: datetime) -> CaseInput:
+def demo_case(as_of: datetime, *, explain: bool = True) -> CaseInput:
     """The made-up case: image, record, and what was found at the bedside.
 
     Args:
         as_of: the time of the demonstration, timezone-aware.
+        explain: whether heat maps are wanted.
     """
     return CaseInput(
         image=demo_image(),
@@ -81,23 +82,25 @@ def demo_case(as_of: datetime) -> CaseInput:
             dislocation=False,
             calcium_diet_mg_per_day=500.0,
         ),
+        explain=explain,
         as_of=as_of,
     )
 
 
-def run_demo(out: Path, engines: Engines | None = None) -> None:
+def run_demo(out: Path, engines: Engines | None = None, *, explain: bool = True) -> None:
     """Assess the made-up case, write its inputs and results, print the summary.
 
     Args:
         out: folder for the five files.
         engines: the parts to use; the real ones by default.
+        explain: whether heat maps are wanted.
 
     Raises:
         Exception: everything that `cds.errors.explain` knows.
     """
     settings = load_settings()
     configure_logging(settings.log_level)
-    case = demo_case(datetime.now().astimezone().replace(microsecond=0))
+    case = demo_case(datetime.now().astimezone().replace(microsecond=0), explain=explain)
     # Nobody's data: no audit record.
     result = handle_case(case, engines or build_engines(for_one_case(settings)), audit=NoAuditTrail(), actor="demo")
     files = {IMAGE_FILE: case.image or b"", RECORD_FILE: case.bundle or b"", **render_files(result, ReportFormat)}

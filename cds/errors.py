@@ -169,6 +169,8 @@ class _Rule:
 _RULES: tuple[_Rule, ...] = (
     _Rule(ImagingError, "imaging.model", ExitCode.ARTIFACT, 503, "The fracture detector cannot be used"),
     _Rule(ImagingError, "imaging.training", ExitCode.USAGE, 422, "The data set cannot be used"),
+    _Rule(ImagingError, "imaging.export.refused", ExitCode.USAGE, 422, "The detector cannot be exported like this"),
+    _Rule(ImagingError, "imaging.export", ExitCode.ARTIFACT, 503, "The detector was not exported; no file was left"),
     _Rule(ImagingError, "", ExitCode.IMAGE, 422, "The radiograph cannot be used"),
     _Rule(FhirError, "", ExitCode.RECORD, 422, "The patient record cannot be used"),
     _Rule(TabularError, "risk.cohort", ExitCode.USAGE, 422, "The data set cannot be used"),

@@ -18,12 +18,15 @@ from cds.version import engine_version
 from fhir_adapters.patient import PatientSnapshot
 from fusion.context import ClinicalContext
 from fusion.results import Assessment
+from imaging.errors import ImagingError
+from imaging.explanation.results import Explanation
 from imaging.radiograph import Radiograph
 from imaging.results import ImageFindings
 from tabular.errors import AgeBelowModelError, AgeMissingError
 from tabular.features import RiskFeatures
 from tabular.results import RiskEstimate
 
+EXPLANATION_FAILED = "cds.explanation.failed"
 NO_RECORD = "No patient record was given, so the fracture risk was not estimated."
 
 
@@ -39,6 +42,13 @@ class ImageEngine(Protocol):
 
     def analyse(self, radiograph: Radiograph) -> ImageFindings:
         """Analyse one radiograph."""
+
+
+class ImageExplainer(Protocol):
+    """Shows where findings came from; raises `imaging.errors.ImagingError`."""
+
+    def explain_findings(self, radiograph: Radiograph, findings: ImageFindings) -> tuple[Explanation, ...]:
+        """Heat maps of the first detections."""
 
 
 class RecordReader(Protocol):
@@ -79,6 +89,8 @@ class Engines:
     read_record: RecordReader
     risk: RiskModel
     fusion: Assessor
+    explain: ImageExplainer | None = None
+    """None: no heat maps, whoever asks."""
 
 
 def run_case(case: CaseInput, engines: Engines, *, case_id: str | None = None) -> CaseResult:
@@ -92,7 +104,7 @@ def run_case(case: CaseInput, engines: Engines, *, case_id: str | None = None) -
     Raises:
         NothingToAssessError: neither an image nor a record.
         InputError: `CaseInput.as_of` has no time zone.
-        ImagingError: the image is unreadable or refused, or the detector is broken.
+        ImagingError: the image is unreadable or refused, or the detector is broken; heat maps that fail are no error.
         FhirError: the record is unreadable.
         TabularError: the risk model is broken; a person outside its range is no error.
         FusionError: the evidence base is broken.
@@ -104,6 +116,7 @@ def run_case(case: CaseInput, engines: Engines, *, case_id: str | None = None) -
 
     radiograph = None if case.image is None else engines.read_image(case.image, frame=case.frame)
     findings = None if radiograph is None else engines.image.analyse(radiograph)
+    explanations, unexplained = _explain(case, radiograph, findings, engines)
 
     patient = _read_record(case, engines)
     mapped = None if patient is None else map_features(patient)
@@ -112,8 +125,9 @@ def run_case(case: CaseInput, engines: Engines, *, case_id: str | None = None) -
     assessment = engines.fusion.assess(
         findings=findings, patient=patient, risk=risk, context=case.context, as_of=case.as_of
     )
-    if mapped is not None:  # What the mapping had to leave out belongs in front of the reader too.
-        assessment = replace(assessment, warnings=(*mapped.warnings, *assessment.warnings))
+    # What the mapping had to leave out belongs in front of the reader too.
+    left_out = (*unexplained, *(() if mapped is None else mapped.warnings))
+    assessment = replace(assessment, warnings=(*left_out, *assessment.warnings))
     return CaseResult(
         case_id=case_id or str(uuid4()),
         engine_version=engine_version(),
@@ -125,7 +139,20 @@ def run_case(case: CaseInput, engines: Engines, *, case_id: str | None = None) -
         risk_unavailable=risk_unavailable,
         context=case.context,
         assessment=assessment,
+        explanations=explanations,
     )
+
+
+def _explain(
+    case: CaseInput, radiograph: Radiograph | None, findings: ImageFindings | None, engines: Engines
+) -> tuple[tuple[Explanation, ...], tuple[str, ...]]:
+    """Heat maps where they are wanted, and the warning when they fail: a picture must not withhold the finding."""
+    if not case.explain or engines.explain is None or radiograph is None or findings is None:
+        return (), ()
+    try:
+        return engines.explain.explain_findings(radiograph, findings), ()
+    except ImagingError:
+        return (), (EXPLANATION_FAILED,)
 
 
 def _read_record(case: CaseInput, engines: Engines) -> PatientSnapshot | None:

@@ -1,6 +1,7 @@
 """Every warning code this package raises, in words for the reader of the report."""
 
 WARNINGS: dict[str, str] = {
+    "cds.explanation.failed": "The heat maps could not be made; the findings do not depend on them.",
     "cds.fracture.undated": (
         "A recorded fracture carries no date, so it could not be told whether it happened in adult life;"
         " it was not counted as a previous fragility fracture."

@@ -26,7 +26,7 @@ BEDSIDE_CHECKS: tuple[tuple[str, str], ...] = (
 """Field of `ClinicalContext` and what to do when it is not stated."""
 FRACTURE_CHECKS: tuple[tuple[str, str], ...] = (
     ("site", "Site: not stated. Enter the broken bone and its part."),
-    ("displaced", "Displacement: not stated, and not measured on the image. Enter it."),
+    ("displaced", "Displacement: not stated. Enter it; a measurement on the image is not used for the grade."),
     ("intra_articular", "Joint involvement: not stated. Enter whether the fracture line reaches a joint."),
     ("mechanism", "Mechanism: not stated. Enter low-energy, high-energy or pathological."),
 )
@@ -216,8 +216,8 @@ def _not_judged(facts: CaseFacts, writer: Writer) -> tuple[Statement, ...]:
     found = [
         writer.say(
             "severity.not_judged.geometry",
-            "Displacement, angulation, shortening and comminution were not measured: the image analysis gives a place,"
-            " not a geometry.",
+            "Displacement, angulation, shortening and comminution are not taken from the image for the grade: what was"
+            " measured there is shown beside the finding and has been proven on synthetic limbs only.",
             evidence=(UNDETERMINED,),
         )
     ]

@@ -1,5 +1,7 @@
 """`FractureEngine`: one radiograph in, `ImageFindings` out."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -8,46 +10,113 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from imaging.attributes.model import AttributeModel
+from imaging.attributes.pooling import pool_image
+from imaging.attributes.scope import ScopeModel
+from imaging.calibration import ScoreKind
+from imaging.decision import decide
 from imaging.errors import ModelFilesError
+from imaging.geometry.measurement import measure
 from imaging.labels import DETECTOR_CLASSES
-from imaging.manifest import DetectorManifest, read_manifest
+from imaging.manifest import SHIPPED_WEIGHTS, DetectorManifest, read_manifest
 from imaging.preprocess import prepare
+from imaging.quality import quality_warnings
 from imaging.radiograph import Radiograph
-from imaging.results import BoxPx, FractureCall, FractureDetection, ImageFindings
+from imaging.results import (
+    BoxPx,
+    FractureCall,
+    FractureDetection,
+    ImageAttributes,
+    ImageFindings,
+    Measurement,
+    PatternEstimate,
+)
 from imaging.runtime import Runtime, RuntimeName, load_runtime
 from imaging.yolov7.checkpoint import CheckpointError
-from imaging.yolov7.postprocess import letterbox, non_max_suppression
+from imaging.yolov7.postprocess import LetterboxTransform, letterbox, non_max_suppression
 
-UNFIT = frozenset({"imaging.content.low_contrast", "imaging.content.few_grey_levels"})
-"""Reader warnings after which "not seen" would claim too much."""
+REPORTED = frozenset({FractureCall.DEFINITE, FractureCall.SUSPECTED, FractureCall.NOT_SEEN})
+"""Calls after which detections, probability and attributes are told; of what cannot be judged nothing is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one pass of the network gives for one radiograph."""
+
+    boxes: Tensor
+    """[n, 6]: xyxy in pixels of the radiograph, score 0..1, class; by falling score."""
+    features: tuple[Tensor, ...]
+    """The backbone's maps [1, C, S/s, S/s] at strides 8, 16, 32; empty for a graph that names none."""
+    transform: LetterboxTransform
+    """From the prepared radiograph to the canvas and back."""
+    to_prepared: Tensor
+    """[4]: factors from pixels of the radiograph to those of the prepared one."""
+
+    def on_canvas(self, boxes: Tensor) -> Tensor:
+        """Boxes [n, 4] in pixels of the radiograph as boxes on the canvas."""
+        return self.transform.to_canvas(boxes * self.to_prepared)
+
+    @property
+    def max_score(self) -> float:
+        """Highest score in the radiograph; 0 when nothing was found."""
+        return float(self.boxes[0, 4]) if len(self.boxes) else 0.0
 
 
 class FractureEngine:
-    """Detects fractures on one radiograph at a time, at the two operating points of its manifest."""
+    """Detects fractures on one radiograph at a time, at the two operating points of its manifest.
 
-    def __init__(self, manifest: DetectorManifest, runtime: Runtime) -> None:
+    Args:
+        manifest: what the weights are.
+        runtime: what runs them.
+        attributes: reads pattern, limb, views and hardware from the same pass; None leaves them out.
+        scope: tells radiographs of limbs from other pictures; None leaves that unchecked, with a warning.
+    """
+
+    def __init__(
+        self,
+        manifest: DetectorManifest,
+        runtime: Runtime,
+        *,
+        attributes: AttributeModel | None = None,
+        scope: ScopeModel | None = None,
+    ) -> None:
         self.manifest = manifest
         self.runtime = runtime
+        self.attributes = attributes
+        self.scope = scope
 
     @classmethod
     def load(
-        cls, directory: Path | None = None, *, runtime: RuntimeName | str = RuntimeName.AUTO, threads: int | None = None
+        cls,
+        directory: Path | None = None,
+        *,
+        runtime: RuntimeName | str = RuntimeName.AUTO,
+        threads: int | None = None,
+        boxes_only: bool = False,
     ) -> Self:
         """Load the weights of a folder; the shipped ones by default.
 
         Args:
-            directory: folder with ``manifest.json`` and the weight file it names.
+            directory: folder with ``manifest.json`` and the weight file it names, and the files of the attribute heads
+                and of the scope model where they were fitted.
             runtime: ``auto``, ``openvino`` or ``torch``.
             threads: CPU threads of one analysis; None lets the runtime decide.
+            boxes_only: leave the attribute heads and the scope model out, to fit them anew for instance.
 
         Raises:
             ModelFilesError: the files are missing, damaged or do not fit each other.
         """
         manifest = read_manifest(directory)
+        attributes: AttributeModel | None = None
+        scope: ScopeModel | None = None
+        if not boxes_only:
+            attributes = AttributeModel.load(directory, manifest.sha256)
+            scope = ScopeModel.load(directory or SHIPPED_WEIGHTS, manifest.sha256)
         try:
-            return cls(manifest, load_runtime(manifest, RuntimeName(runtime), threads=threads))
+            network = load_runtime(manifest, RuntimeName(runtime), threads=threads)
         except (CheckpointError, OSError) as error:
             raise ModelFilesError(f"The detector's weights cannot be used: {error}") from error
+        return cls(manifest, network, attributes=attributes, scope=scope)
 
     @property
     def model_id(self) -> str:
@@ -63,6 +132,10 @@ class FractureEngine:
         Returns:
             [n, 6]: xyxy in pixels of the radiograph, score 0..1, class; by falling score.
         """
+        return self.look(pixels).boxes
+
+    def look(self, pixels: NDArray[np.float32]) -> Look:
+        """One pass of the network over a radiograph [H, W] in 0..1, bone bright."""
         height, width = pixels.shape
         prepared = prepare(pixels)
         canvas, transform = letterbox(prepared, self.manifest.image_size, pad_value=self.manifest.pad_value)
@@ -73,20 +146,20 @@ class FractureEngine:
             iou_threshold=self.manifest.nms_iou,
             max_detections=self.manifest.max_detections,
         )
-        to_original = torch.tensor([width / prepared.shape[1], height / prepared.shape[0]]).repeat(2)
-        return torch.cat((transform.to_image(found[:, :4]) * to_original, found[:, 4:]), dim=1)
+        to_prepared = torch.tensor([prepared.shape[1] / width, prepared.shape[0] / height]).repeat(2)
+        boxes = torch.cat((transform.to_image(found[:, :4]) / to_prepared, found[:, 4:]), dim=1)
+        return Look(boxes, prediction.features, transform, to_prepared)
 
     def analyse(self, radiograph: Radiograph) -> ImageFindings:
-        """Findings of one radiograph: boxes at or above the high-sensitivity point, and the image-level call."""
-        found = self.detect(radiograph.pixels)
-        detections = tuple(
-            detection for row in found.tolist() if (detection := self._detection(row, radiograph)) is not None
-        )
+        """Findings of one radiograph: the image-level call, boxes at or above the high-sensitivity point, and around
+        each of them pattern and geometry."""
+        look = self.look(radiograph.pixels)
+        scope_score = self._scope_score(look, radiograph)
+        points = (self.manifest.high_sensitivity, self.manifest.high_specificity)
+        warnings = (*radiograph.warnings, *quality_warnings(radiograph.pixels))
+        call, added = decide(look.max_score, points, scope_score, warnings)
         height, width = radiograph.pixels.shape
-        warnings = list(radiograph.warnings)
-        call = detections[0].call if detections else FractureCall.NOT_SEEN
-        if not detections and any(warning.partition(":")[0] in UNFIT for warning in warnings):
-            call = FractureCall.CANNOT_JUDGE
+        told = call in REPORTED
         return ImageFindings(
             model_id=self.model_id,
             model_validation=self.manifest.validation,
@@ -94,29 +167,64 @@ class FractureEngine:
             width_px=width,
             height_px=height,
             call=call,
-            max_score=float(found[0, 4]) if len(found) else 0.0,
-            detections=detections,
-            operating_points=(self.manifest.high_sensitivity, self.manifest.high_specificity),
+            max_score=look.max_score,
+            fracture_probability=self._probability(look) if told else None,
+            scope_score=scope_score,
+            attributes=self._attributes(look) if told else None,
+            detections=self._detections(look, radiograph) if told else (),
+            operating_points=points,
             spacing=radiograph.spacing,
             region=radiograph.region,
             region_source="dicom" if radiograph.region is not None else None,
             laterality=radiograph.laterality,
             synthetic=radiograph.synthetic,
-            warnings=tuple(warnings),
+            warnings=(*warnings, *added),
         )
 
-    def _detection(self, row: list[float], radiograph: Radiograph) -> FractureDetection | None:
-        """One row [x1, y1, x2, y2, score, class] as a detection; None below the high-sensitivity point."""
-        x1, y1, x2, y2, score, category = row
-        if score < self.manifest.high_sensitivity.threshold:
+    def _scope_score(self, look: Look, radiograph: Radiograph) -> float | None:
+        if self.scope is None or not look.features:
             return None
+        return self.scope.score(pool_image(look.features, look.transform), radiograph.pixels)
+
+    def _attributes(self, look: Look) -> ImageAttributes | None:
+        if self.attributes is None or not look.features:
+            return None
+        return self.attributes.image(look.features, look.transform)
+
+    def _probability(self, look: Look) -> Measurement | None:
+        calibration = self.manifest.calibration
+        if calibration is None or calibration.kind is not ScoreKind.DETECTOR_SCORE:
+            return None
+        return calibration.probability(look.max_score)
+
+    def _detections(self, look: Look, radiograph: Radiograph) -> tuple[FractureDetection, ...]:
+        """Every box at or above the high-sensitivity point."""
+        rows = look.boxes[look.boxes[:, 4] >= self.manifest.high_sensitivity.threshold]
+        if not len(rows):
+            return ()
+        patterns: Sequence[PatternEstimate | None] = ()
+        if self.attributes is not None and look.features:
+            patterns = self.attributes.patterns(look.features, look.on_canvas(rows[:, :4]), look.transform)
+        patterns = patterns or [None] * len(rows)
+        return tuple(
+            self._detection(row, pattern, radiograph) for row, pattern in zip(rows.tolist(), patterns, strict=True)
+        )
+
+    def _detection(
+        self, row: list[float], pattern: PatternEstimate | None, radiograph: Radiograph
+    ) -> FractureDetection:
+        """One row [x1, y1, x2, y2, score, class] as a detection."""
+        x1, y1, x2, y2, score, category = row
         definite = score >= self.manifest.high_specificity.threshold
         spacing = radiograph.spacing
+        box = BoxPx(x1=x1, y1=y1, x2=x2, y2=y2)
         return FractureDetection(
-            box=BoxPx(x1=x1, y1=y1, x2=x2, y2=y2),
+            box=box,
             score=score,
             call=FractureCall.DEFINITE if definite else FractureCall.SUSPECTED,
             label=DETECTOR_CLASSES[int(category)],
             box_width_mm=(x2 - x1) * spacing.column_mm if spacing is not None else None,
             box_height_mm=(y2 - y1) * spacing.row_mm if spacing is not None else None,
+            pattern=pattern,
+            geometry=measure(radiograph.pixels, box, spacing),
         )

@@ -22,6 +22,7 @@
     |   +-- ImageTooSmallError            imaging.content.too_small    fewer pixels than any radiograph
     |   +-- BlankImageError               imaging.content.blank        every pixel alike
     +-- ModelFilesError                   imaging.model.files          weights or manifest missing or damaged
+    +-- ExplanationError                  imaging.explanation.target   no prediction behind the box to explain
 
 No message quotes a value of the file that could name or describe a patient.
 """
@@ -175,3 +176,10 @@ class ModelFilesError(ImagingError):
 
     code = "imaging.model.files"
     default_remedy = "Install the package again, or name a folder with a manifest and the weight file it describes."
+
+
+class ExplanationError(ImagingError):
+    """The detection to be explained was not made by these weights on this radiograph."""
+
+    code = "imaging.explanation.target"
+    default_remedy = "Explain a detection with the weights that made it, on the radiograph it was made from."

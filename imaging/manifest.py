@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from imaging.calibration import ScoreCalibration
 from imaging.errors import ModelFilesError
 from imaging.labels import DETECTOR_CLASSES
 from imaging.preprocess import PREPROCESSING_ID
@@ -35,6 +36,8 @@ class DetectorManifest:
     high_specificity: OperatingPoint
     validation: str
     """One sentence on how good the model was measured to be."""
+    calibration: ScoreCalibration | None = None
+    """Score to probability; None when the release carries none."""
     document: dict[str, Any]
 
     @property
@@ -74,6 +77,8 @@ def _parse(folder: Path, document: dict[str, Any]) -> DetectorManifest:
             threshold=float(point["threshold"]),
             sensitivity=float(point["sensitivity"]),
             specificity=float(point["specificity"]),
+            sensitivity_low=_optional(point.get("sensitivity_low")),
+            specificity_low=_optional(point.get("specificity_low")),
         )
         for name, point in document["operating_points"].items()
         if name in ("high_sensitivity", "high_specificity")
@@ -92,5 +97,10 @@ def _parse(folder: Path, document: dict[str, Any]) -> DetectorManifest:
         high_sensitivity=points["high_sensitivity"],
         high_specificity=points["high_specificity"],
         validation=document["validation"],
+        calibration=ScoreCalibration.from_manifest(document),
         document=document,
     )
+
+
+def _optional(value: float | None) -> float | None:
+    return None if value is None else float(value)

@@ -53,8 +53,44 @@ WARNINGS: Final[Mapping[str, str]] = MappingProxyType(
         "imaging.annotation.burned_in": (
             "Text is burned into the image: it may mislead the detector and may name the patient."
         ),
+        "imaging.scope.outside": (
+            "The image does not look like a radiograph of a limb, shoulder, pelvis or hip: it was not judged."
+        ),
+        "imaging.scope.unusual": (
+            "The image looks unlike nearly all radiographs the model was made for: read the result with caution."
+        ),
+        "imaging.scope.not_checked": (
+            "It was not checked from the pixels that the image is a radiograph of a limb, shoulder, pelvis or hip."
+        ),
+        "imaging.quality.blank": "Nothing can be made out on the image: it was not judged.",
+        "imaging.quality.too_bright": "Most of the image is pure white: detail of the bone may be lost.",
+        "imaging.quality.too_dark": "Nearly all of the image is black: detail of the bone may be lost.",
+        "imaging.quality.blurred": "The image is blurred, by motion or by scaling: fine fracture lines cannot show.",
         "imaging.identifiers.missing": (
             "The DICOM identifiers of the image are incomplete: results cannot be filed beside it in the PACS."
+        ),
+        "imaging.geometry.box_too_small": "The marked area is too small, or lies outside the image, to measure in it.",
+        "imaging.geometry.low_contrast": (
+            "The image has too little contrast around the fracture for bone edges to be traced."
+        ),
+        "imaging.geometry.no_edges": "No pair of bone edges could be traced around the fracture.",
+        "imaging.geometry.one_fragment": (
+            "Only one fragment has edges that can be traced, so there is nothing to compare it with."
+        ),
+        "imaging.geometry.not_a_shaft": (
+            "The bone around the fracture is not a straight shaft (a joint, a small bone or overlying bones)."
+        ),
+        "imaging.geometry.too_narrow": "The bone is only a few pixels wide: too little to measure on.",
+        "imaging.geometry.too_short": "Too short a stretch of a fragment's edges is visible to give it an axis.",
+        "imaging.geometry.unlike_widths": (
+            "The edges found on the two sides of the fracture are unlike in width: they may belong to different bones."
+        ),
+        "imaging.geometry.hardware": "A nail or plate seems to lie along the bone and hides its edges.",
+        "imaging.geometry.too_uncertain": "The edges leave the value too uncertain to be of use.",
+        "imaging.geometry.no_line": "No fracture line stands out clearly enough to be measured.",
+        "imaging.geometry.no_overlap": "The fragments are not seen to lie side by side: no shortening was measured.",
+        "imaging.geometry.no_calibrated_spacing": (
+            "Without a pixel spacing calibrated to the patient, lengths are given in pixels only."
         ),
     }
 )

@@ -28,6 +28,7 @@ def assess_files(
     formats: Sequence[ReportFormat],
     runtime: Runtime | None,
     quiet: bool,
+    explain: bool,
 ) -> None:
     """Assess the case in these files, write the chosen formats, print the summary.
 
@@ -42,6 +43,7 @@ def assess_files(
         formats: what to write.
         runtime: what runs the network; None means what the settings say.
         quiet: print no summary.
+        explain: make heat maps of the first detections.
 
     Raises:
         Exception: everything that `cds.errors.explain` knows.
@@ -54,6 +56,7 @@ def assess_files(
         patient_id=patient_id,
         frame=frame,
         context=context,
+        explain=explain,
         as_of=as_of,
     )
     result = handle_case(

@@ -9,6 +9,8 @@ from typer.models import OptionInfo
 
 from cds.bedside import BEDSIDE_FIELDS, MAX_DIETARY_CALCIUM_MG_PER_DAY, FieldKind
 from cds.entrypoints.console import failures_explained
+from cds.entrypoints.data_commands import data_app
+from cds.entrypoints.export_commands import export_app
 from cds.entrypoints.model_commands import evaluate_app, train_app
 from cds.options import OutputChoice, Runtime
 from fusion.context import ClinicalContext, FractureType, Gustilo, Mechanism
@@ -27,6 +29,8 @@ app = typer.Typer(
 )
 app.add_typer(train_app, name="train")
 app.add_typer(evaluate_app, name="evaluate")
+app.add_typer(data_app, name="data")
+app.add_typer(export_app, name="export")
 
 BEDSIDE_PANEL = "Bedside findings (leave out what was not examined)"
 
@@ -74,6 +78,7 @@ def assess(
     ] = None,
     runtime: Annotated[Runtime | None, typer.Option(help="What runs the network; 'auto' by default.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    explain: Annotated[bool, typer.Option(help="Heat maps of the first detections in the HTML report.")] = True,
     site: Annotated[FractureSite | None, _bedside("site")] = None,
     fracture_type: Annotated[FractureType | None, _bedside("fracture_type")] = None,
     mechanism: Annotated[Mechanism | None, _bedside("mechanism")] = None,
@@ -125,6 +130,7 @@ def assess(
             formats=output_format.formats,
             runtime=runtime,
             quiet=quiet,
+            explain=explain,
         )
 
 
@@ -145,12 +151,13 @@ def serve(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(file_okay=False, help="Folder for the demonstration.")] = Path("demo-output"),
+    explain: Annotated[bool, typer.Option(help="Heat maps of the first detections in the HTML report.")] = True,
 ) -> None:
     """Assess a made-up case: a drawn X-ray and a fictional patient."""
     with failures_explained():
         from cds.demo import run_demo
 
-        run_demo(out)
+        run_demo(out, explain=explain)
 
 
 @app.command()

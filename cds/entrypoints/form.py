@@ -114,6 +114,9 @@ def build_form(service: Service) -> gr.Blocks:
                     pasted = gr.Textbox(label="FHIR R4 Bundle as JSON", lines=5, max_lines=12, elem_id="pasted")
                     patient_id = gr.Textbox(label="Patient id, when the bundle holds several")
                 bedside = _bedside_inputs()
+                heat_maps = gr.Checkbox(
+                    value=False, label="Heat maps in the report (takes some seconds longer)", elem_id="heat-maps"
+                )
                 button = gr.Button("Assess", variant="primary", elem_id="assess")
             with gr.Column(scale=7, min_width=480):
                 outcome = gr.HTML(WAITING, elem_id="outcome")
@@ -124,15 +127,21 @@ def build_form(service: Service) -> gr.Blocks:
             record: str | None,
             pasted: str | None,
             patient_id: str | None,
+            heat_maps: bool,
             *answers: str | None,
         ) -> str:
             client = request.username or (request.client.host if request.client else "unknown")
             filled = _Filled(
-                image=image, record=record, pasted=pasted or "", patient_id=patient_id or "", answers=answers
+                image=image,
+                record=record,
+                pasted=pasted or "",
+                patient_id=patient_id or "",
+                answers=answers,
+                heat_maps=heat_maps,
             )
             return _assess(service, filled, client=client)
 
-        inputs = [image, record, pasted, patient_id, *bedside]
+        inputs = [image, record, pasted, patient_id, heat_maps, *bedside]
         # A report must never stand beside inputs that it was not made from. In the browser: no round trip.
         gr.on(
             [part.change for part in inputs],
@@ -183,6 +192,7 @@ class _Filled:
     patient_id: str
     answers: tuple[str | None, ...]
     """In the order of `BEDSIDE_FIELDS`."""
+    heat_maps: bool
 
 
 def _assess(service: Service, filled: _Filled, *, client: str) -> str:
@@ -197,6 +207,7 @@ def _assess(service: Service, filled: _Filled, *, client: str) -> str:
             frame=None,
             as_of=None,
             bedside={item.name: answer for item, answer in zip(BEDSIDE_FIELDS, filled.answers, strict=True)},
+            explain=filled.heat_maps,
         )
         result = service.assess(raw, client=client)
         files = {chosen: render(result, chosen) for chosen in ReportFormat}

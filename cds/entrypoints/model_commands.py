@@ -26,6 +26,9 @@ ImagesOption = Annotated[
 TableOption = Annotated[Path, typer.Option("--data", exists=True, dir_okay=False, help="CSV file, plain or gzip.")]
 OutOption = Annotated[Path, typer.Option("--out", file_okay=False, help="Folder for weights, manifest and metrics.")]
 JsonOption = Annotated[Path | None, typer.Option("--json", dir_okay=False, help="Write every metric to this file.")]
+SplitListOption = Annotated[
+    Path | None, typer.Option("--split-list", exists=True, dir_okay=False, help="Split list of 'cds data split'.")
+]
 ModelOption = Annotated[
     Path | None, typer.Option("--model", exists=True, file_okay=False, help="Model folder; the shipped one by default.")
 ]
@@ -38,15 +41,75 @@ def train_detector(
     config: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="YAML of settings.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs; overrides the settings.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")] = False,
+    split_list: SplitListOption = None,
+    fold: Annotated[int | None, typer.Option(min=0, help="With a k-fold list: the fold to hold out.")] = None,
+    devices: Annotated[
+        str | None, typer.Option(help="How many devices, or which: 2, or 0,1; Lightning's word.")
+    ] = None,
+    strategy: Annotated[str | None, typer.Option(help="How devices share the work: ddp; Lightning's word.")] = None,
 ) -> None:
     """Train the fracture detector."""
     with failures_explained():
-        from imaging.training.train import TrainingConfig, run
+        from imaging.training.reproducible import device_options
+        from imaging.training.train import REST, TrainingConfig, run
 
         settings = TrainingConfig() if config is None else TrainingConfig.read(config)
         if epochs is not None:
             settings = replace(settings, epochs=epochs)
-        run(data, out, config=settings, resume=resume)
+        if split_list is not None:
+            settings = replace(settings, split_list=str(split_list))
+        if fold is not None:
+            settings = replace(settings, split=REST, development_split=f"fold{fold}")
+        run(data, out, config=settings, resume=resume, trainer_options=device_options(devices, strategy))
+
+
+@train_app.command("fracture-type")
+def train_fracture_type(
+    data: Annotated[
+        Path,
+        typer.Option("--data", exists=True, file_okay=False, help="Folder of fracatlas, hip, fracture_types or some."),
+    ],
+    out: OutOption,
+    config: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="YAML of settings.")] = None,
+    model: ModelOption = None,
+    cache: Annotated[
+        Path | None, typer.Option(file_okay=False, help="Keep the detector's features here for the next fit.")
+    ] = None,
+) -> None:
+    """Fit the heads for fracture pattern, limb, view, hardware and image-level fracture on the detector's features."""
+    with failures_explained():
+        from imaging.training.attributes import AttributeConfig, run
+
+        settings = AttributeConfig() if config is None else AttributeConfig.read(config)
+        run(data, out, model=model, config=settings, cache=cache, report=_note, track=_with_progress)
+
+
+@train_app.command("operation")
+def train_operation(
+    data: ImagesOption,
+    model: Annotated[Path, typer.Option("--model", exists=True, file_okay=False, help="Folder of the detector.")],
+) -> None:
+    """Choose a detector's operating points and calibration anew, on the radiographs its training held out."""
+    with failures_explained():
+        from imaging.training.release import set_operation
+
+        set_operation(model, data, report=_note)
+
+
+@train_app.command("scope")
+def train_scope(
+    data: ImagesOption,
+    model: Annotated[Path, typer.Option("--model", exists=True, file_okay=False, help="Folder of the detector.")],
+    others: Annotated[list[Path] | None, typer.Option("--other", exists=True, help="Other hospitals' limbs.")] = None,
+    negatives: Annotated[
+        list[Path] | None, typer.Option("--negative", exists=True, help="File or folder of what must be refused.")
+    ] = None,
+) -> None:
+    """Fit what tells limb radiographs from other pictures, and write it beside the detector."""
+    with failures_explained():
+        from imaging.training.scope import fit
+
+        fit(model, data, others=others or (), negatives=negatives or (), report=_note)
 
 
 @train_app.command("risk")
@@ -72,13 +135,43 @@ def evaluate_detector(
     model: ModelOption = None,
     runtime: Annotated[Runtime, typer.Option(help="What runs the network.")] = Runtime.AUTO,
     json_path: JsonOption = None,
+    split_list: SplitListOption = None,
+    report_folder: Annotated[
+        Path | None,
+        typer.Option("--report", file_okay=False, help="Write curves, tables and the worst errors to this folder."),
+    ] = None,
 ) -> None:
     """Measure the fracture detector, with bootstrap intervals."""
     with failures_explained():
         from imaging.training.evaluate import run
 
-        metrics = run(data, split, model=model, runtime=runtime.value, report=_note, track=_with_progress)
+        metrics = run(
+            data,
+            split,
+            model=model,
+            runtime=runtime.value,
+            split_list=split_list,
+            report_folder=report_folder,
+            report=_note,
+            track=_with_progress,
+        )
         _report(metrics, json_path)
+
+
+@evaluate_app.command("fracture-type")
+def evaluate_fracture_type(
+    data: Annotated[
+        Path, typer.Option("--data", exists=True, file_okay=False, help="Data set with images.csv: image, type.")
+    ],
+    model: ModelOption = None,
+    runtime: Annotated[Runtime, typer.Option(help="What runs the network.")] = Runtime.AUTO,
+    json_path: JsonOption = None,
+) -> None:
+    """Measure the naming of fracture patterns, with bootstrap intervals."""
+    with failures_explained():
+        from imaging.training.evaluate_attributes import run
+
+        _report(run(data, model=model, runtime=runtime.value, report=_note, track=_with_progress), json_path)
 
 
 @evaluate_app.command("risk")

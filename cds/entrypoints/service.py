@@ -22,6 +22,8 @@ class RawCase:
     frame: str | None
     as_of: str | None
     bedside: Mapping[str, str | None]
+    explain: bool = False
+    """Whether heat maps are wanted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,7 @@ class Service:
             patient_id=raw.patient_id or None,
             frame=_frame(raw.frame),
             context=parse_context(raw.bedside),
+            explain=raw.explain,
             as_of=_moment(raw.as_of),
         )
         return handle_case(case, self.engines, audit=self.audit, actor=f"web:{client}")

@@ -9,9 +9,11 @@ import secrets
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Annotated
 
 import uvicorn
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
@@ -123,7 +125,8 @@ def _add_api(app: FastAPI, service: Service) -> None:
     @app.post(
         "/api/assess",
         summary="Assess one case",
-        description="An X-ray, a patient record, or both, and bedside findings. What is left out is 'not stated'.",
+        description="An X-ray, a patient record, or both, and bedside findings. What is left out is 'not stated'."
+        " `explain=true` adds heat maps to the HTML report; they cost seconds.",
         response_class=Response,
         responses={
             200: {"description": "The report", "content": {kind.media_type: {} for kind in FILE_KINDS.values()}},
@@ -131,12 +134,16 @@ def _add_api(app: FastAPI, service: Service) -> None:
         },
         openapi_extra={"requestBody": _request_body()},
     )
-    async def assess(request: Request, format: ReportFormat | None = None) -> Response:
+    async def assess(
+        request: Request,
+        format: ReportFormat | None = None,
+        heat_maps: Annotated[bool, Query(alias="explain")] = False,
+    ) -> Response:
         chosen = format or _accepted(request.headers.get("accept", ""))
         try:
             _check_token(request, service.settings)
             async with request.form(max_files=2, max_fields=len(TEXT_FIELDS)) as form:
-                raw = await _read_form(form)
+                raw = replace(await _read_form(form), explain=heat_maps)
             client = "unknown" if request.client is None else request.client.host
             result = await run_in_threadpool(service.assess, raw, client=client)
             content = await run_in_threadpool(render, result, chosen)

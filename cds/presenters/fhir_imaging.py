@@ -1,7 +1,9 @@
 """The radiograph's findings as FHIR resources: one Observation per place, one for the image, one report."""
 
 from cds.presenters import wording
+from cds.presenters.fhir_estimates import detection_components, detection_notes, image_components
 from cds.presenters.fhir_transaction import Transaction, own, studies, texts
+from cds.presenters.image_view import open_or_closed, operating_point, reasons_not_judged
 from fhir_adapters import builders
 from fhir_adapters.r4_types import (
     LOINC,
@@ -119,19 +121,30 @@ def _add_detections(bundle: Transaction, findings: ImageFindings) -> tuple[JsonO
             interpretation=_INTERPRETATIONS.get(detection.call),
             body_site=_body_site(findings),
             method=findings.model_id,
-            components=(*_box_components(detection, findings.spacing), *_instance(bundle)),
+            components=(
+                *_box_components(detection, findings.spacing),
+                *detection_components(detection),
+                *_instance(bundle),
+            ),
             derived_from=studies(bundle.result),
-            notes=(f"Place {place}, class {detection.label}. A box is not a measurement of the fracture.",),
+            notes=(
+                f"Place {place}, class {detection.label}. A box is not a measurement of the fracture.",
+                *detection_notes(detection),
+            ),
         )
         references.append(bundle.add(name, resource))
     return tuple(references)
 
 
-def _operating_points(findings: ImageFindings) -> tuple[str, ...]:
-    return tuple(
-        f"{wording.OPERATING_POINTS.get(one.name, one.name)}: score {one.threshold:.2f},"
-        f" sensitivity {wording.percent(one.sensitivity)}, specificity {wording.percent(one.specificity)}."
-        for one in findings.operating_points
+def _call_notes(bundle: Transaction, findings: ImageFindings) -> tuple[str, ...]:
+    """What the call means, why there is none, how good the model is, and what no radiograph shows."""
+    skin = open_or_closed(bundle.result.context)
+    return (
+        wording.CALL_EXPLANATIONS[findings.call],
+        *reasons_not_judged(findings),
+        findings.model_validation,
+        *map(operating_point, findings.operating_points),
+        f"{skin.label}: {skin.value}; {skin.note}.",
     )
 
 
@@ -153,10 +166,10 @@ def add_imaging(bundle: Transaction, findings: ImageFindings) -> None:
         interpretation=_INTERPRETATIONS.get(findings.call),
         body_site=_body_site(findings),
         method=findings.model_id,
-        components=_instance(bundle),
+        components=(*image_components(findings), *_instance(bundle)),
         members=members,
         derived_from=studies(bundle.result),
-        notes=(wording.CALL_EXPLANATIONS[findings.call], findings.model_validation, *_operating_points(findings)),
+        notes=_call_notes(bundle, findings),
     )
     results = (bundle.add("fracture-call", call), *members)
     report = builders.diagnostic_report(

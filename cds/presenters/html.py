@@ -14,8 +14,10 @@ from cds.case import CaseResult
 from cds.presenters import wording
 from cds.presenters.citations import Citations, link
 from cds.presenters.figures import healing_bar, overlay, png_data_uri, timeline
+from cds.presenters.image_view import image_facts, rate, reasons_not_judged
 from cds.presenters.messages import case_warnings, explain
 from cds.presenters.ordering import advice_by_harm, follow_up_by_due_week
+from cds.presenters.places import HEAT_WARNING, places
 from cds.presenters.record_view import context_view, patient_view, reference_labels
 from cds.presenters.risk_view import probability_views
 from fusion.results import Advice, Certainty, FollowUp, HealingFactor
@@ -73,6 +75,7 @@ def _environment() -> Environment:
         operating_point=lambda name: wording.OPERATING_POINTS.get(name, wording.words(name)),
         outcome_word=lambda name: wording.OUTCOMES.get(name, wording.words(name)),
         percent=wording.percent,
+        rate=rate,
         ratio=wording.ratio,
         region_source=lambda name: wording.REGION_SOURCES.get(name, wording.words(name)),
         severity_word=wording.SEVERITIES.__getitem__,
@@ -134,6 +137,10 @@ def render_html(result: CaseResult) -> str:
             result=result,
             assessment=assessment,
             findings=result.findings,
+            image_facts=image_facts(result.findings, result.context) if result.findings is not None else (),
+            reasons_not_judged=reasons_not_judged(result.findings) if result.findings is not None else (),
+            places=places(result),
+            heat_warning=HEAT_WARNING,
             patient=result.patient,
             advice=advice_by_harm(assessment.supplementation),
             certainties=tuple(Certainty),

@@ -17,17 +17,18 @@ from cds.case import CaseResult
 from cds.presenters.messages import case_warnings, explain
 from cds.presenters.wording import NOTICE
 
-SCHEMA_VERSION = "1.0.0"
+SCHEMA_VERSION = "1.1.0"
 """Version of the report's layout; the major number changes when a reader of the old layout would fail."""
 
-PIXEL_FIELD = "pixels"
-"""The one field that is left out: `Radiograph.pixels`."""
+PIXEL_FIELDS = frozenset({"pixels", "heat"})
+"""The fields that are left out: `Radiograph.pixels` and `HeatMap.heat`."""
 
 _ORDER: tuple[str, ...] = (
     "case_id",
     "engine_version",
     "assessment",
     "findings",
+    "explanations",
     "risk",
     "risk_unavailable",
     "features",
@@ -62,7 +63,7 @@ def plain(value: object) -> Json:
     if value is None or isinstance(value, bool | str):
         return value
     if is_dataclass(value) and not isinstance(value, type):
-        return {one.name: plain(getattr(value, one.name)) for one in fields(value) if one.name != PIXEL_FIELD}
+        return {one.name: plain(getattr(value, one.name)) for one in fields(value) if one.name not in PIXEL_FIELDS}
     if isinstance(value, tuple | list):
         return [plain(one) for one in value]
     return _scalar(value)

@@ -18,7 +18,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 import orjson
 
 from cds.case import CaseResult
-from cds.presenters.json_report import PIXEL_FIELD, SCHEMA_VERSION, Json
+from cds.presenters.json_report import PIXEL_FIELDS, SCHEMA_VERSION, Json
 from cds.presenters.wording import NOTICE
 
 SCHEMA_PATH = Path(__file__).with_name("report.schema.json")
@@ -40,10 +40,19 @@ _PROBABILITIES: frozenset[str] = frozenset(
         "FractureProbability.value",
         "HealingEstimate.nonunion_high",
         "HealingEstimate.nonunion_low",
+        "HeatMap.share_in_box",
+        "ImageAttributes.hardware_probability",
+        "ImageAttributes.limb",
+        "ImageAttributes.views",
         "ImageFindings.max_score",
+        "ImageFindings.scope_score",
         "OperatingPoint.sensitivity",
+        "OperatingPoint.sensitivity_low",
         "OperatingPoint.specificity",
+        "OperatingPoint.specificity_low",
         "OperatingPoint.threshold",
+        "PatternEstimate.displaced_probability",
+        "PatternEstimate.probabilities",
     }
 )
 """Fields whose numbers lie in 0..1."""
@@ -66,12 +75,20 @@ class _Builder:
                 options.append({"type": "null"})
             return {"anyOf": options}
         if origin is tuple:
-            return {"type": "array", "items": self.of(get_args(hint)[0], bounds, parameters)}
+            return self._tuple(get_args(hint), bounds, parameters)
         if hint in _SCALARS:
             return _SCALARS[hint] | (bounds if hint in (int, float) else {})
         if origin is not None:
             return self._generic(hint, origin)
         return self._named(hint)
+
+    def _tuple(self, members: tuple[Any, ...], bounds: dict[str, Json], parameters: dict[Any, Any]) -> dict[str, Json]:
+        """A list of one kind of member, or of a fixed number of members."""
+        if members[-1] is Ellipsis:
+            return {"type": "array", "items": self.of(members[0], bounds, parameters)}
+        fixed: list[Json] = [self.of(one, bounds, parameters) for one in members]
+        count = len(fixed)
+        return {"type": "array", "prefixItems": fixed, "items": False, "minItems": count, "maxItems": count}
 
     def _generic(self, hint: Any, origin: Any) -> dict[str, Json]:
         """A parametrised dataclass such as ``Sourced[float]``, as a definition of its own."""
@@ -102,7 +119,7 @@ class _Builder:
         told = _field_docstrings(hint)
         properties: dict[str, Json] = {}
         for field in fields(hint):
-            if field.name == PIXEL_FIELD:
+            if field.name in PIXEL_FIELDS:
                 continue
             inside = f"{owner}.{field.name}" in _PROBABILITIES
             bounds: dict[str, Json] = {"minimum": 0, "maximum": 1} if inside else {}

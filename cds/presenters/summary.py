@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cds.case import CaseResult
-from cds.presenters import wording
+from cds.presenters import image_view, wording
 from cds.presenters.messages import case_warnings, explain
 from cds.presenters.ordering import advice_by_harm, follow_up_by_due_week
 from fusion.results import Certainty, Statement, Urgency
@@ -48,8 +48,21 @@ def _radiograph(result: CaseResult) -> str:
     findings = result.findings
     if findings is None:
         return "not given"
-    score = f", highest score {findings.max_score:.2f}" if findings.max_score is not None else ""
-    return f"{wording.CALLS[findings.call]}{score}"
+    if findings.fracture_probability is not None:
+        number = f", probability {image_view.probability(findings.fracture_probability)}"
+    else:
+        number = f", highest score {findings.max_score:.2f}" if findings.max_score is not None else ""
+    reasons = "".join(f"; {reason}" for reason in image_view.reasons_not_judged(findings))
+    return f"{wording.CALLS[findings.call]}{number}{reasons}"
+
+
+def _image_estimates(result: CaseResult) -> list[str]:
+    """Pattern and measures of the first place; what was not measured is left to the report."""
+    if result.findings is None or not result.findings.detections:
+        return []
+    first = result.findings.detections[0]
+    measures = [f"{row.label}: {row.values[0]}" for row in image_view.geometry_rows(first.geometry) if row.values]
+    return [*image_view.pattern_lines(first.pattern), *measures]
 
 
 def _union(result: CaseResult) -> str:
@@ -97,6 +110,7 @@ def _rows(result: CaseResult) -> Table:
     listed: list[tuple[str, list[str]]] = [
         ("Red flags", [f"! {_sentence(flag.statement)}" for flag in severity.red_flags]),
         ("Radiograph", [_radiograph(result)]),
+        ("Place 1", _shortened(_image_estimates(result))),
         ("Severity", [wording.SEVERITIES[severity.grade]]),
         ("Time to union", [_union(result)]),
         ("Next fracture", [_risk(result)]),

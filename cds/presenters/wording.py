@@ -19,10 +19,10 @@ INTENDED_USE = (
 )
 
 CALLS: dict[FractureCall, str] = {
-    FractureCall.DEFINITE: "Fracture seen: definite",
-    FractureCall.SUSPECTED: "Fracture suspected",
-    FractureCall.NOT_SEEN: "No fracture seen (does not exclude one)",
-    FractureCall.CANNOT_JUDGE: "Radiograph cannot be judged",
+    FractureCall.DEFINITE: "Fracture: definite",
+    FractureCall.SUSPECTED: "Fracture: suspected",
+    FractureCall.NOT_SEEN: "Fracture: not seen (does not exclude one)",
+    FractureCall.CANNOT_JUDGE: "Fracture: cannot judge",
 }
 CALL_EXPLANATIONS: dict[FractureCall, str] = {
     FractureCall.DEFINITE: "The score passes the high-specificity operating point.",
@@ -123,6 +123,9 @@ _SPELLINGS: dict[str, str] = {
     "cox2_inhibitor": "COX-2 inhibitor",
     "vitamin_c": "vitamin C",
     "parkinson": "Parkinson's disease",
+    "hand_arm": "hand or arm",
+    "leg_foot": "leg or foot",
+    "hip_pelvis": "hip or pelvis",
 }
 REGION_SOURCES: dict[str, str] = {"dicom": "from the DICOM header", "model": "judged by the model"}
 LATERALITIES: dict[str, str] = {"L": "left", "R": "right", "B": "both sides", "U": "unpaired"}

@@ -8,6 +8,7 @@ from torchvision.ops import roi_align
 
 from imaging.yolov7.postprocess import LetterboxTransform
 
+FINE_STRIDE = 8
 MIDDLE_STRIDE = 16
 COARSE_STRIDE = 32
 BOX_CONTEXT = 1.6
@@ -32,6 +33,34 @@ def pool_image(features: Sequence[Tensor], transform: LetterboxTransform) -> Ten
         inside = _inside(level, stride, transform)
         parts += [inside.mean(dim=(1, 2)), inside.amax(dim=(1, 2))]
     return torch.cat(parts).float()
+
+
+STATISTICS_ID = "fine-middle-mean-max-std-top/1"
+"""Named in the manifest of whatever is fitted on `pool_statistics`."""
+TOP_SHARE = 0.02
+"""Share of the cells that counts as the strongest of a channel; one cell at least."""
+
+
+def pool_statistics(features: Sequence[Tensor], transform: LetterboxTransform | None = None) -> Tensor:
+    """Mean, maximum, standard deviation and mean of the strongest cells, of the fine and the middle level.
+
+    The coarse level is left out: after training for boxes it told next to nothing of the pattern.
+
+    Args:
+        features: maps [1, C, S/s, S/s] at strides 8, 16 and 32.
+        transform: where the radiograph lies on the canvas; None reads the margins as part of it, which is less exact.
+
+    Returns:
+        float32 [4 * (C_fine + C_middle)].
+    """
+    fine, middle, _ = features
+    parts = []
+    for level, stride in ((fine, FINE_STRIDE), (middle, MIDDLE_STRIDE)):
+        inside = level[0] if transform is None else _inside(level, stride, transform)
+        cells = inside.float().flatten(1)
+        strongest = cells.topk(max(1, int(cells.shape[1] * TOP_SHARE)), dim=1).values
+        parts += [cells.mean(dim=1), cells.amax(dim=1), cells.std(dim=1, correction=0), strongest.mean(dim=1)]
+    return torch.cat(parts)
 
 
 def _inside(level: Tensor, stride: int, transform: LetterboxTransform) -> Tensor:

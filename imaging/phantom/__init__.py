@@ -11,7 +11,7 @@ Map
 ``spec``      what to draw (`PhantomSpec`, `FractureSpec`) and what is true of it (`PhantomTruth`).
 ``build``     `make_phantom`, `phantom_truth`; the phantom as PNG.
 ``export``    the phantom as DICOM.
-``sampling``  `random_spec`: plausible variety from a seed.
+``sampling``  `random_spec`: plausible variety from a seed; `random_measurement_spec`: harder, to measure on.
 ``anatomy``   the limb asked for, at its size; ``forearm``, ``lower_leg`` and ``parts`` hold the millimetres.
 ``shapes``    solids and the beam's path through them.
 ``fracture``  breaking a bone, and the truth about it.
@@ -21,7 +21,7 @@ Map
 """
 
 from imaging.phantom.build import make_phantom, phantom_png, phantom_truth
-from imaging.phantom.sampling import random_spec
+from imaging.phantom.sampling import random_measurement_spec, random_spec
 from imaging.phantom.spec import (
     FractureSpec,
     FractureTruth,
@@ -45,5 +45,6 @@ __all__ = [
     "make_phantom",
     "phantom_png",
     "phantom_truth",
+    "random_measurement_spec",
     "random_spec",
 ]

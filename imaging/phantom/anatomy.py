@@ -4,26 +4,40 @@ The figures of `forearm` and `lower_leg` are those of an average adult as anatom
 rounded; they are drawn to look right and to be measured on, not to be a reference for anyone's anatomy.
 """
 
+import math
 from dataclasses import replace
 
 from imaging.phantom.forearm import forearm
 from imaging.phantom.lower_leg import lower_leg
 from imaging.phantom.parts import LimbModel
 from imaging.phantom.shapes import Bone, Cap, SoftPart, Solid
-from imaging.phantom.spec import Limb, PhantomSpec
+from imaging.phantom.spec import BONES, Limb, PhantomSpec
 
 
 def limb_model(spec: PhantomSpec) -> LimbModel:
     """The limb that `spec` asks for, at its scale."""
     model = forearm() if spec.limb is Limb.FOREARM else lower_leg()
     size, cortex, girth = spec.bone_scale, spec.cortex_scale, spec.soft_tissue_scale
+    long_bones = {name: _scaled_bone(bone, size, cortex) for name, bone in model.long_bones.items()}
+    if spec.crossing_height_mm is not None:
+        strong, slender = BONES[spec.limb]
+        long_bones[slender] = _crossed(long_bones[slender], long_bones[strong], spec.crossing_height_mm)
     return LimbModel(
-        long_bones={name: _scaled_bone(bone, size, cortex) for name, bone in model.long_bones.items()},
+        long_bones=long_bones,
         proximal_bones=tuple(_scaled_solid(solid, size, cortex) for solid in model.proximal_bones),
         distal_bones=tuple(_scaled_solid(solid, size, cortex) for solid in model.distal_bones),
         soft=tuple(_scaled_soft(part, size, girth) for part in model.soft),
         centre=(model.centre[0] * size, model.centre[1] * size),
     )
+
+
+def _crossed(slender: Bone, strong: Bone, height_mm: float) -> Bone:
+    """The slender bone swung about its distal end until its chord meets the strong bone's axis at `height_mm`."""
+    meeting = strong.point(strong.length_mm - height_mm, 0.0)
+    reach = math.dist(meeting, slender.end)
+    share = slender.length_mm / reach
+    start = tuple(end + share * (point - end) for end, point in zip(slender.end, meeting, strict=True))
+    return replace(slender, start=(start[0], start[1]))
 
 
 def _scaled_bone(bone: Bone, size: float, cortex: float) -> Bone:

@@ -178,6 +178,7 @@ def truth(broken: Break, to_px: "Placement") -> FractureTruth:
         angulation_deg=abs(spec.angulation_deg),
         shortening_mm=spec.shortening_mm,
         gap_mm=spec.gap_mm,
+        overlap_mm=spec.shortening_mm - spec.gap_mm,
         obliquity_deg=abs(spec.obliquity_deg),
         fragments=spec.fragments,
         proximal_axis_px=(to_px(_along(broken.centre, along, -_AXIS_MM)), to_px(broken.centre)),

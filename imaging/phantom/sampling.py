@@ -1,5 +1,7 @@
 """Random but plausible phantoms: what real radiographs vary in, drawn from a seed."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from imaging.phantom.spec import FractureSpec, Limb, PhantomBone, PhantomSpec, Processing
@@ -65,7 +67,7 @@ def _fractures(limb: Limb, rng: np.random.Generator) -> tuple[FractureSpec, ...]
     second = FractureSpec(
         bone=slender,
         height_mm=float(height + rng.normal(0.0, 12.0) + (0.0 if forearm else 20.0)),
-        obliquity_deg=float(rng.normal(0.0, 22.0)),
+        obliquity_deg=float(np.clip(rng.normal(0.0, 22.0), -55.0, 55.0)),
         depth_tilt_deg=float(rng.uniform(-35.0, 35.0)),
         gap_mm=float(rng.uniform(0.4, 1.6)),
         displacement_mm=0.7 * displacement,
@@ -75,3 +77,52 @@ def _fractures(limb: Limb, rng: np.random.Generator) -> tuple[FractureSpec, ...]
         swelling_mm=0.0,
     )
     return (first, second)
+
+
+def random_measurement_spec(seed: int) -> PhantomSpec:
+    """Draw a limb to prove measurements on: wider variety than `random_spec`, shafts before joints, some bayonets.
+
+    The limb may lie at any angle, its bones may cross, dose and size vary more, and a sixth of the fractures are
+    displaced by about the bone's width and shortened.
+
+    Args:
+        seed: Same seed, same specification; unrelated to that of `random_spec`.
+    """
+    rng = np.random.default_rng((seed, 0x6E0))
+    base = random_spec(int(rng.integers(2**31)))
+    forearm = base.limb is Limb.FOREARM
+    width = 14.0 if forearm else 23.0
+    near_joint = rng.random() < 0.2
+    bayonet = not near_joint and rng.random() < 0.17
+    share = rng.uniform(0.85, 1.15) if bayonet else rng.triangular(0.0, 0.1, 0.7)
+    oblique = rng.random() < 0.5
+    first = replace(
+        base.fractures[0],
+        height_mm=float(rng.uniform(18.0, 32.0) if near_joint else rng.uniform(48.0, 125.0)),
+        obliquity_deg=float(rng.choice((-1.0, 1.0)) * rng.uniform(20.0, 50.0) if oblique else rng.normal(0.0, 7.0)),
+        displacement_mm=float(rng.choice((-1.0, 1.0)) * width * share),
+        angulation_deg=float(np.clip(rng.normal(0.0, 11.0), -32.0, 32.0)),
+        shortening_mm=float(rng.uniform(2.0, 16.0)) if bayonet else 0.0,
+    )
+    fractures: tuple[FractureSpec, ...] = (first,)
+    if not near_joint and rng.random() < 0.4:
+        second = replace(
+            first,
+            bone=PhantomBone.ULNA if forearm else PhantomBone.FIBULA,
+            height_mm=first.height_mm + float(rng.normal(0.0, 12.0)) + (0.0 if forearm else 20.0),
+            obliquity_deg=float(np.clip(rng.normal(0.0, 22.0), -55.0, 55.0)),
+            displacement_mm=0.6 * first.displacement_mm,
+            angulation_deg=0.9 * first.angulation_deg,
+            fragments=0,
+            swelling_mm=0.0,
+        )
+        fractures = (first, second)
+    return replace(
+        base,
+        fractures=fractures,
+        rotation_deg=float(rng.uniform(-180.0, 180.0)) if rng.random() < 0.4 else float(rng.normal(0.0, 12.0)),
+        crossing_height_mm=float(rng.uniform(70.0, 220.0)) if rng.random() < 0.2 else None,
+        bone_scale=float(rng.uniform(0.75, 1.15)),
+        exposure=float(np.exp(rng.uniform(-1.1, 1.1))),
+        centre_on_fracture=base.centre_on_fracture or rng.random() < 0.5,
+    )

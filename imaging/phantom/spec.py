@@ -99,6 +99,9 @@ class PhantomSpec:
     """Turn of the limb in the image, positive clockwise; 0 shows fingers or toes below."""
     offset_mm: tuple[float, float] = (0.0, 0.0)
     """Shift of the limb in the image, to the right and downwards."""
+    crossing_height_mm: float | None = None
+    """Height above the stronger bone's distal joint surface at which the slender bone crosses it in the picture,
+    60..250, as a pronated forearm or a turned lower leg shows; None keeps the bones side by side."""
     bone_scale: float = 1.0
     """Size of the whole limb, 0.5..1.3."""
     cortex_scale: float = 1.0
@@ -125,6 +128,8 @@ class PhantomSpec:
             raise ValueError("spacing_mm must lie between 0.1 and 2")
         if self.laterality not in ("L", "R"):
             raise ValueError("laterality must be L or R")
+        if self.crossing_height_mm is not None and not 60.0 <= self.crossing_height_mm <= 250.0:
+            raise ValueError("crossing_height_mm must lie between 60 and 250")
         bones = [fracture.bone for fracture in self.fractures]
         if len(set(bones)) != len(bones) or not set(bones) <= set(BONES[self.limb]):
             raise ValueError(f"fractures must name different bones of the {self.limb.value}")
@@ -164,6 +169,8 @@ class FractureTruth:
     """Absolute angle between the fragments' axes."""
     shortening_mm: float
     gap_mm: float
+    overlap_mm: float
+    """How far the fragments' ends lie over each other along the bone: shortening less the gap; negative is a gap."""
     obliquity_deg: float
     """Absolute angle of the line to the perpendicular of the bone."""
     fragments: int

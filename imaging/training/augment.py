@@ -26,6 +26,8 @@ class RandomAffineCrop(v2.Transform):
         degrees: largest rotation to either side.
         quarter_turns: probability of a further rotation by a multiple of 90 degrees.
         focus: probability that a window is centred near a fracture, when the image has one.
+        hard_focus: probability that any other window is centred near a place where an earlier model was wrong, when
+            the target names such places (``hard_points`` [k, 2], x and y in pixels).
         whole: when True, the window is centred on the image instead (whole-image training).
     """
 
@@ -38,6 +40,7 @@ class RandomAffineCrop(v2.Transform):
         degrees: float = 20.0,
         quarter_turns: float = 0.15,
         focus: float = 0.95,
+        hard_focus: float = 0.7,
         whole: bool = False,
     ) -> None:
         super().__init__()
@@ -47,6 +50,7 @@ class RandomAffineCrop(v2.Transform):
         self.degrees = degrees
         self.quarter_turns = quarter_turns
         self.focus = focus
+        self.hard_focus = hard_focus
         self.whole = whole
 
     def forward(self, *inputs: Any) -> Any:
@@ -54,7 +58,8 @@ class RandomAffineCrop(v2.Transform):
         image, target = inputs
         pixels = image.as_subclass(torch.Tensor)[0].numpy()
         boxes = target["boxes"].as_subclass(torch.Tensor).numpy()
-        matrix = self._matrix(pixels.shape, boxes)
+        hard = target["hard_points"].numpy() if "hard_points" in target else np.zeros((0, 2))
+        matrix = self._matrix(pixels.shape, boxes, hard)
         # What lies beyond the image is black, like the margins of the letterbox.
         warped = cv2.warpAffine(pixels, matrix, (self.size, self.size), flags=cv2.INTER_LINEAR)
         moved, kept = move_boxes(boxes, matrix, self.size)
@@ -65,14 +70,14 @@ class RandomAffineCrop(v2.Transform):
         target["labels"] = target["labels"][torch.from_numpy(kept)]
         return tv_tensors.Image(torch.from_numpy(warped)[None]), target
 
-    def _matrix(self, shape: tuple[int, ...], boxes: Any) -> Any:
+    def _matrix(self, shape: tuple[int, ...], boxes: Any, hard: Any) -> Any:
         """The 2 x 3 matrix from image to window coordinates."""
         height, width = shape
         factor = self.reference_side / max(height, width) * math.exp(_uniform(*(math.log(x) for x in self.scale)))
         angle = math.radians(_uniform(-self.degrees, self.degrees))
         if _uniform(0, 1) < self.quarter_turns:
             angle += math.pi / 2 * int(torch.randint(1, 4, ()))
-        centre = self._centre(width, height, boxes, self.size / factor)
+        centre = self._centre(width, height, boxes, hard, self.size / factor)
         cos, sin = math.cos(angle) * factor, math.sin(angle) * factor
         linear = np.array([[cos, -sin], [sin, cos]])
         if _uniform(0, 1) < 0.5:
@@ -80,7 +85,7 @@ class RandomAffineCrop(v2.Transform):
         shift = self.size / 2 - linear @ np.asarray(centre)
         return np.concatenate((linear, shift[:, None]), axis=1)
 
-    def _centre(self, width: int, height: int, boxes: Any, window: float) -> tuple[float, float]:
+    def _centre(self, width: int, height: int, boxes: Any, hard: Any, window: float) -> tuple[float, float]:
         """Centre of the window in image pixels; `window` is its side in image pixels."""
         if self.whole:
             return (width / 2 + _uniform(-0.08, 0.08) * width, height / 2 + _uniform(-0.08, 0.08) * height)
@@ -88,6 +93,9 @@ class RandomAffineCrop(v2.Transform):
             x1, y1, x2, y2 = boxes[int(torch.randint(0, len(boxes), ()))]
             reach_x, reach_y = (max(0.0, 0.5 * window - 0.6 * side) for side in (x2 - x1, y2 - y1))
             return ((x1 + x2) / 2 + _uniform(-reach_x, reach_x), (y1 + y2) / 2 + _uniform(-reach_y, reach_y))
+        if len(hard) and _uniform(0, 1) < self.hard_focus:
+            x, y = hard[int(torch.randint(0, len(hard), ()))]
+            return (float(x) + _uniform(-0.3, 0.3) * window, float(y) + _uniform(-0.3, 0.3) * window)
         return (_inner(width, window), _inner(height, window))
 
 

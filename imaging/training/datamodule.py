@@ -8,11 +8,12 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, WeightedRandomSampler
+from torch.utils.data import DataLoader
 from torchvision import tv_tensors
 
 from imaging.training.augment import training_transform
 from imaging.training.datasets import LabelledRadiograph, RadiographDataset, Target
+from imaging.training.reproducible import EpochSampler, SeededDraws
 from imaging.yolov7.postprocess import LetterboxTransform, letterbox
 
 
@@ -82,7 +83,8 @@ class FractureDataModule(pl.LightningDataModule):
     """Crops for training, whole letterboxed images for validation.
 
     Fractures are rare (one image in six), so images are drawn with replacement such that a share
-    `positive_fraction` of a training epoch is fractured.
+    `positive_fraction` of a training epoch is fractured. Where samples carry a `hardness`, half of the others are drawn
+    in proportion to it.
 
     Args:
         train: samples to learn from; fractured ones without boxes are left out.
@@ -94,6 +96,7 @@ class FractureDataModule(pl.LightningDataModule):
         samples_per_epoch: windows per epoch.
         positive_fraction: share of fractured images in an epoch, 0..1.
         workers: loader processes.
+        seed: of the draws and their augmentation; with the number of the epoch it fixes them.
         pad_value: grey of the letterbox margins, 0..1.
     """
 
@@ -109,6 +112,7 @@ class FractureDataModule(pl.LightningDataModule):
         samples_per_epoch: int = 1600,
         positive_fraction: float = 0.5,
         workers: int = 1,
+        seed: int = 0,
         pad_value: float = 0.0,
         transform: Callable[[tv_tensors.Image, Target], tuple[tv_tensors.Image, Target]] | None = None,
     ) -> None:
@@ -119,6 +123,7 @@ class FractureDataModule(pl.LightningDataModule):
         self.samples_per_epoch = samples_per_epoch
         self.positive_fraction = positive_fraction
         self.workers = workers
+        self.seed = seed
         self.pad_value = pad_value
         chosen = transform or training_transform(crop_size, image_size, whole=whole_images)
         self.train_set = RadiographDataset(usable, chosen)
@@ -128,12 +133,19 @@ class FractureDataModule(pl.LightningDataModule):
         """Balanced random windows."""
         fractured = torch.tensor([sample.fractured for sample in self.train_set.samples])
         positives, negatives = int(fractured.sum()), int((~fractured).sum())
+        hardness = torch.tensor([0.0 if s.fractured else s.hardness for s in self.train_set.samples]).double()
+        negative_weights = torch.full((len(fractured),), 1 / max(negatives, 1)).double()
+        if hardness.sum() > 0:
+            negative_weights = 0.5 * negative_weights + 0.5 * hardness / hardness.sum()
         weights = torch.where(
-            fractured, self.positive_fraction / max(positives, 1), (1 - self.positive_fraction) / max(negatives, 1)
+            fractured, self.positive_fraction / max(positives, 1), (1 - self.positive_fraction) * negative_weights
         )
-        sampler = WeightedRandomSampler(weights.double().tolist(), self.samples_per_epoch, replacement=True)
+        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
+        sampler = EpochSampler(
+            weights.tolist(), self.samples_per_epoch, seed=self.seed, rank=rank, world_size=world_size
+        )
         return DataLoader(
-            self.train_set,
+            SeededDraws(self.train_set),
             self.batch_size,
             sampler=sampler,
             num_workers=self.workers,

@@ -41,6 +41,10 @@ class LabelledRadiograph:
     """False when the image is fractured and no fracture-line box is recorded: it serves image-level metrics only."""
     group: str = ""
     """Images of one group never fall into different folds."""
+    hard_points: tuple[tuple[float, float], ...] = ()
+    """(x, y) as fractions of width and height where an earlier model saw a fracture that is not there."""
+    hardness: float = 0.0
+    """Highest score of those, 0..1: how far the earlier model was from seeing that there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -305,11 +309,13 @@ class RadiographDataset(Dataset[tuple[tv_tensors.Image, Target]]):
         height, width = pixels.shape
         scale = torch.tensor([width, height, width, height], dtype=torch.float32)
         boxes = torch.tensor(self.samples[index].boxes, dtype=torch.float32).reshape(-1, 4) * scale
+        hard_points = torch.tensor(self.samples[index].hard_points, dtype=torch.float32).reshape(-1, 2) * scale[:2]
         image = tv_tensors.Image(torch.from_numpy(pixels)[None])
         target: Target = {
             "boxes": tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=(height, width)),
             "labels": torch.zeros(len(boxes), dtype=torch.int64),
             "image_number": torch.tensor(index),
+            "hard_points": hard_points,
         }
         return self.transform(image, target) if self.transform is not None else (image, target)
 

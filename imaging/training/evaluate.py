@@ -2,11 +2,14 @@
 
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from imaging.calibration import ScoreCalibration
 from imaging.engine import FractureEngine
 from imaging.errors import ImagingError
 from imaging.preprocess import WORKING_SIDE_PX
@@ -14,8 +17,21 @@ from imaging.reader import read_radiograph
 from imaging.runtime import RuntimeName
 from imaging.training.datasets import Collection, LabelledRadiograph, read_collection
 from imaging.training.metrics import ImageRecord, Interval, Thresholds, measure
+from imaging.training.splits import part_of, read_list
 
 Report = Callable[[str], None]
+Track = Callable[[Iterable[LabelledRadiograph]], Iterable[LabelledRadiograph]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """What was measured, and all that a report on it needs."""
+
+    result: dict[str, Any]
+    """The table that `run` returns."""
+    records: tuple[ImageRecord, ...]
+    collection: Collection
+    thresholds: Thresholds
 
 
 def run(
@@ -25,17 +41,23 @@ def run(
     model: Path | None = None,
     runtime: RuntimeName | str = RuntimeName.AUTO,
     rounds: int = 1000,
+    split_list: Path | None = None,
+    report_folder: Path | None = None,
+    gallery: int = 24,
     report: Report = lambda _: None,
-    track: Callable[[Iterable[LabelledRadiograph]], Iterable[LabelledRadiograph]] = lambda samples: samples,
+    track: Track = lambda samples: samples,
 ) -> dict[str, Any]:
     """Measure a detector on a data set in one of the documented layouts.
 
     Args:
         data: the data set's folder.
-        split: ``all``, or a split of the data set's own list.
+        split: ``all``, or a split of the data set's own list, or of `split_list`.
         model: folder of weights and manifest; the shipped one by default.
         runtime: what runs the network.
         rounds: bootstrap resamples, by image.
+        split_list: CSV file of ``cds data split`` to take the split from.
+        report_folder: where to write the evaluation folder with its page; None writes none.
+        gallery: images in each gallery of that page.
         report: receives one line per image or label that could not be used.
         track: wraps the samples, for a progress bar.
 
@@ -47,16 +69,38 @@ def run(
         TrainingDataError: the data set cannot be read.
         ModelFilesError: the weights cannot be used.
     """
-    collection = read_collection(data, split)
+    if split_list is None or split == "all":
+        collection = read_collection(data, split)
+    else:
+        collection = part_of(read_collection(data), read_list(split_list), split)
     for problem in collection.problems:
         report(problem)
+    evaluation = assess(collection, split, model=model, runtime=runtime, rounds=rounds, report=report, track=track)
+    if report_folder is not None:
+        from imaging.training.gallery.folder import write_evaluation  # matplotlib loads only when it is needed
+
+        report(f"evaluation written: {write_evaluation(evaluation, report_folder, root=data, gallery=gallery)}")
+    return evaluation.result
+
+
+def assess(
+    collection: Collection,
+    split: str,
+    *,
+    model: Path | None = None,
+    runtime: RuntimeName | str = RuntimeName.AUTO,
+    rounds: int = 1000,
+    report: Report = lambda _: None,
+    track: Track = lambda samples: samples,
+) -> Evaluation:
+    """Measure a detector on radiographs that are read already; the arguments are those of `run`."""
     engine = FractureEngine.load(model, runtime=runtime)
     records, refused = records_of(collection, engine, report=report, track=track)
     manifest = engine.manifest
     thresholds = Thresholds(
         high_sensitivity=manifest.high_sensitivity.threshold, high_specificity=manifest.high_specificity.threshold
     )
-    return {
+    result = {
         "dataset": collection.name,
         "split": split,
         "n": len(records),
@@ -74,6 +118,7 @@ def run(
         "problems": list(collection.problems),
         "metrics": as_table(measure(records, thresholds, rounds=rounds)),
     }
+    return Evaluation(result=result, records=tuple(records), collection=collection, thresholds=thresholds)
 
 
 def as_table(metrics: dict[str, Interval]) -> dict[str, dict[str, float]]:
@@ -89,12 +134,13 @@ def records_of(
     engine: FractureEngine,
     *,
     report: Report = lambda _: None,
-    track: Callable[[Iterable[LabelledRadiograph]], Iterable[LabelledRadiograph]] = lambda samples: samples,
+    track: Track = lambda samples: samples,
 ) -> tuple[list[ImageRecord], int]:
     """What the engine finds in each radiograph, and how many radiographs it refused.
 
     A refused radiograph stays in the set as one in which nothing was found: leaving it out would flatter the engine.
     """
+    calibration = ScoreCalibration.from_manifest(engine.manifest.document)
     records: list[ImageRecord] = []
     refused = 0
     for sample in track(collection.samples):
@@ -104,8 +150,9 @@ def records_of(
             report(f"{sample.image_id}: refused, {error}")
             refused += 1
             side = float(WORKING_SIDE_PX)
-            shape, found = (side, side), np.zeros((0, 6))
+            shape, found, judged = (side, side), np.zeros((0, 6)), False
         else:
+            judged = True
             shape, found = (float(pixels.shape[0]), float(pixels.shape[1])), engine.detect(pixels).numpy().astype(float)
         scale = np.array([shape[1], shape[0], shape[1], shape[0]])
         records.append(
@@ -116,9 +163,17 @@ def records_of(
                 truth=np.array(sample.boxes, dtype=float).reshape(-1, 4) * scale,
                 boxes=found[:, :4],
                 scores=found[:, 4],
+                probability=_probability(calibration, found) if judged else None,
+                judged=judged,
             )
         )
     return records, refused
+
+
+def _probability(calibration: ScoreCalibration | None, found: NDArray[np.float64]) -> float | None:
+    if calibration is None:
+        return None
+    return calibration.probability(float(found[0, 4]) if len(found) else 0.0).value
 
 
 def sentence(result: dict[str, Any]) -> str:

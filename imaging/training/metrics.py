@@ -1,4 +1,4 @@
-"""How good a detector is: average precision, image-level measures, operating points, bootstrap intervals.
+"""How good a detector is: average precision, image-level measures, calibration, abstention, bootstrap intervals.
 
 Average precision follows COCO (101 recall points, greedy matching by falling score, at most 100 boxes an image) and
 equals torchmetrics' value, which is the one reported; it is computed here a second time only because a bootstrap needs
@@ -20,6 +20,7 @@ Floats = NDArray[np.float64]
 IOU_THRESHOLDS: Floats = torch.linspace(0.5, 0.95, 10).double().numpy()
 RECALL_POINTS: Floats = torch.linspace(0.0, 1.0, 101).double().numpy()
 MAX_DETECTIONS = 100
+CALIBRATION_BINS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -33,6 +34,10 @@ class ImageRecord:
     boxes: Floats
     scores: Floats
     """[n], falling."""
+    probability: float | None = None
+    """Calibrated probability of a fracture, 0..1; None when nothing was judged or the model is not calibrated."""
+    judged: bool = True
+    """False when the engine would answer "cannot judge" or refused the file."""
 
     @property
     def image_score(self) -> float:
@@ -153,24 +158,45 @@ def specificity(positive: NDArray[np.bool_], scores: Floats, threshold: float) -
     return float((scores[~positive] < threshold).mean()) if (~positive).any() else float("nan")
 
 
-def choose_thresholds(
-    records: Sequence[ImageRecord], *, wanted_sensitivity: float = 0.90, wanted_specificity: float = 0.95
-) -> Thresholds:
-    """The highest threshold that keeps the sensitivity, and the lowest that keeps the specificity, on these images.
+def brier_score(positive: NDArray[np.bool_], probability: Floats) -> float:
+    """Mean squared error of the probabilities (Brier 1950); NaN without images."""
+    return float(((probability - positive) ** 2).mean()) if len(probability) else float("nan")
 
-    Raises:
-        ValueError: one class only.
+
+def calibration_error(positive: NDArray[np.bool_], probability: Floats, bins: int = CALIBRATION_BINS) -> float:
+    """Expected calibration error over bins of equal count: mean of |observed share - mean probability|, 0..1.
+
+    Bins of equal count, since equal widths leave most bins of a set with few fractures empty. Biased upwards in small
+    sets: a perfectly calibrated model does not reach 0.
     """
-    positive = np.array([record.fractured for record in records])
-    scores = np.array([record.image_score for record in records])
-    if positive.all() or not positive.any():
-        raise ValueError("operating points need radiographs with and without a fracture")
-    hits = np.sort(scores[positive])[::-1]
-    sensitive = float(hits[int(np.ceil(wanted_sensitivity * len(hits))) - 1])
-    others = np.sort(scores[~positive])
-    index = int(np.ceil(wanted_specificity * len(others)))
-    specific = float(np.nextafter(others[index - 1], 1.0))
-    return Thresholds(high_sensitivity=max(sensitive, 1e-3), high_specificity=max(specific, sensitive, 1e-3))
+    if not len(probability):
+        return float("nan")
+    order = np.argsort(probability, kind="stable")
+    parts = np.array_split(order, min(bins, len(order)))
+    gaps = [len(part) * abs(float(positive[part].mean() - probability[part].mean())) for part in parts]
+    return float(sum(gaps) / len(order))
+
+
+def calibration_line(positive: NDArray[np.bool_], probability: Floats) -> tuple[float, float]:
+    """(slope, intercept) of the logistic regression of the truth on the log odds of the probabilities.
+
+    Slope 1 and intercept 0 are perfect; a slope below 1 means probabilities that are too extreme (Cox 1958). NaN with
+    one class only or with probabilities that are all alike.
+    """
+    bounded = np.clip(probability, 1e-6, 1 - 1e-6)
+    x = np.log(bounded / (1 - bounded))
+    if not positive.any() or positive.all() or np.ptp(x) < 1e-9:
+        return float("nan"), float("nan")
+    design = np.stack((x, np.ones_like(x)), axis=1)
+    weights = np.array([1.0, 0.0])
+    for _ in range(40):
+        fitted = 1 / (1 + np.exp(-np.clip(design @ weights, -30, 30)))
+        curvature = design.T @ (design * (fitted * (1 - fitted))[:, None]) + 1e-6 * np.eye(2)
+        step = np.linalg.solve(curvature, design.T @ (fitted - positive))
+        weights = weights - np.clip(step, -3, 3)
+        if np.abs(step).max() < 1e-8:
+            break
+    return float(weights[0]), float(weights[1])
 
 
 def bootstrap(
@@ -206,6 +232,7 @@ def measure(records: Sequence[ImageRecord], thresholds: Thresholds, *, rounds: i
         result.update(_box_metrics(located, rounds))
     positive = np.array([record.fractured for record in records])
     scores = np.array([record.image_score for record in records])
+    judged = np.array([record.judged for record in records])
     measures: dict[str, Callable[[NDArray[np.bool_], Floats], float]] = {"image_auc": area_under_curve}
     for name, threshold in (
         ("high_sensitivity", thresholds.high_sensitivity),
@@ -213,11 +240,55 @@ def measure(records: Sequence[ImageRecord], thresholds: Thresholds, *, rounds: i
     ):
         measures[f"sensitivity_{name}"] = _at(sensitivity, threshold)
         measures[f"specificity_{name}"] = _at(specificity, threshold)
-    for name, function in measures.items():
-        value = function(positive, scores)
-        if np.isfinite(value):
-            result[name] = bootstrap(len(records), _resampled(function, positive, scores), value=value, rounds=rounds)
+    result.update(_intervals(measures, positive, scores, rounds))
+    if not judged.all():
+        # The same figures on what was judged alone, so that refusing hard images cannot pass for being right on them.
+        some = _intervals(measures, positive[judged], scores[judged], rounds)
+        result.update({f"{name}_judged": one for name, one in some.items()})
+    result.update(_abstention(positive, judged, rounds))
+    result.update(_probability_metrics(records, rounds))
     return result
+
+
+def _intervals(
+    measures: dict[str, Callable[[NDArray[np.bool_], Floats], float]],
+    positive: NDArray[np.bool_],
+    values: Floats,
+    rounds: int,
+) -> dict[str, Interval]:
+    """Each measure that these images can give, with its interval."""
+    result = {}
+    for name, function in measures.items():
+        value = function(positive, values)
+        if np.isfinite(value):
+            result[name] = bootstrap(len(values), _resampled(function, positive, values), value=value, rounds=rounds)
+    return result
+
+
+def _abstention(positive: NDArray[np.bool_], judged: NDArray[np.bool_], rounds: int) -> dict[str, Interval]:
+    """Share of images that were not judged: of all, and of those with a fracture."""
+    measures: dict[str, Callable[[NDArray[np.bool_], Floats], float]] = {
+        "cannot_judge": lambda _, refused: float(refused.mean()) if len(refused) else float("nan"),
+        "cannot_judge_fractured": lambda flags, refused: float(refused[flags].mean()) if flags.any() else float("nan"),
+    }
+    return _intervals(measures, positive, (~judged).astype(np.float64), rounds)
+
+
+def _probability_metrics(records: Sequence[ImageRecord], rounds: int) -> dict[str, Interval]:
+    """How well the probabilities hold, on the images that have one; at the share of fractures they are stated for."""
+    known = [record for record in records if record.probability is not None]
+    if not known:
+        return {}
+    positive = np.array([record.fractured for record in known])
+    probability = np.array([record.probability for record in known], dtype=np.float64)
+    measures: dict[str, Callable[[NDArray[np.bool_], Floats], float]] = {
+        "brier": brier_score,
+        "calibration_error": calibration_error,
+        "calibration_slope": lambda flags, values: calibration_line(flags, values)[0],
+        "calibration_intercept": lambda flags, values: calibration_line(flags, values)[1],
+        "mean_probability": lambda _, values: float(values.mean()),
+    }
+    return _intervals(measures, positive, probability, rounds)
 
 
 def _at(

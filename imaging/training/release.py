@@ -2,8 +2,10 @@
 
 import dataclasses
 import json
+import math
 import shlex
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,18 +13,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from imaging.calibration import CALIBRATION_KEY
 from imaging.engine import FractureEngine
 from imaging.labels import DETECTOR_CLASSES
 from imaging.manifest import MANIFEST_NAME, read_manifest
 from imaging.preprocess import PREPROCESSING_ID
-from imaging.training.datasets import Collection, LabelledRadiograph
+from imaging.training.calibration import fit_calibration
+from imaging.training.datasets import Collection, LabelledRadiograph, read_collection
+from imaging.training.errors import TrainingDataError
 from imaging.training.evaluate import as_table, records_of
-from imaging.training.metrics import ImageRecord, Thresholds, choose_thresholds, measure, sensitivity, specificity
+from imaging.training.metrics import ImageRecord, Thresholds, measure
+from imaging.training.operating_points import GUARANTEE, ChosenPoint, choose_points
+from imaging.training.train import TrainingConfig, split_development
 from imaging.yolov7.checkpoint import save_weights
 
 if TYPE_CHECKING:
     from imaging.training.module import FractureDetector
-    from imaging.training.train import TrainingConfig
 
 WEIGHTS_NAME = "detector.safetensors"
 VERSION = "0.1.0"
@@ -40,7 +46,7 @@ INTENDED_USE = (
 def write_release(
     out: Path,
     module: "FractureDetector",
-    config: "TrainingConfig",
+    config: TrainingConfig,
     collection: Collection,
     development: Sequence[LabelledRadiograph],
     *,
@@ -63,28 +69,85 @@ def write_release(
     records, _ = records_of(
         Collection(name=collection.name, samples=tuple(development)), FractureEngine.load(out), report=report
     )
+    _set_operation(document, collection, records, report)
+    _write(out, document)
+    return out
+
+
+def set_operation(folder: Path, data: Path, *, report: Callable[[str], None] = print) -> Path:
+    """Choose operating points and calibration of existing weights anew, on the radiographs their training held out.
+
+    Figures measured on other splits stay in the manifest under ``evaluations``, but no longer describe the points:
+    measure again (`record_validation`).
+
+    Args:
+        folder: weights and manifest, whose record of the training says which part of the data was held out.
+        data: the data set it was trained on.
+        report: receives progress lines.
+
+    Raises:
+        TrainingDataError: the data cannot be read, or the manifest names no split.
+        ModelFilesError: the weights cannot be used.
+    """
+    engine = FractureEngine.load(folder, boxes_only=True)
+    document = engine.manifest.document
     try:
-        thresholds = choose_thresholds(records)
+        config = document["training"]["config"]
+        split, folds, fold = str(config["split"]), int(config["folds"]), int(config["development_fold"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise TrainingDataError(
+            "the manifest does not say which radiographs were held out", "train the detector again with this version"
+        ) from error
+    collection = read_collection(data, split)
+    _, development = split_development(collection.samples, folds, fold)
+    records, _ = records_of(Collection(name=collection.name, samples=tuple(development)), engine, report=report)
+    _set_operation(document, collection, records, report)
+    _write(folder, document)
+    return folder
+
+
+def _set_operation(
+    document: dict[str, Any],
+    collection: Collection,
+    records: Sequence[ImageRecord],
+    report: Callable[[str], None],
+) -> None:
+    """Put operating points, calibration and the figures of the held-out `records` into the manifest."""
+    fractured = np.array([record.fractured for record in records])
+    scores = np.array([record.image_score for record in records])
+    try:
+        sensitive, specific = choose_points(fractured, scores)
     except ValueError as error:
         report(f"operating points keep their neutral values: {error}")
-        return out
-    metrics = as_table(measure(records, thresholds))
-    document["operating_points"] = _operating_points(records, thresholds)
+        return
+    share = sum(sample.fractured for sample in collection.samples) / len(collection.samples)
+    calibration = fit_calibration(fractured, scores, prevalence=share)
+    document["operating_points"] = {
+        # Rounded away from the images that set them, so that the rule they were chosen by still holds.
+        "high_sensitivity": _entry(sensitive, math.floor(sensitive.threshold * 1e6) / 1e6),
+        "high_specificity": _entry(specific, math.ceil(specific.threshold * 1e6) / 1e6),
+    }
+    document[CALIBRATION_KEY] = calibration.as_entry()
+    # Judged at the held-out radiographs' own share of fractures: at another, a right probability would look wrong.
+    there = calibration.reanchored(float(fractured.mean()))
+    judged = [replace(record, probability=there.probability(record.image_score).value) for record in records]
+    metrics = as_table(
+        measure(judged, Thresholds(high_sensitivity=sensitive.threshold, high_specificity=specific.threshold))
+    )
     document["development"] = {
         "n": len(records),
-        "n_fractured": sum(record.fractured for record in records),
-        "chosen_here": ["operating points", "early stopping"],
+        "n_fractured": int(fractured.sum()),
+        "chosen_here": ["operating points", "calibration", "early stopping"],
+        "guarantee": GUARANTEE,
         "metrics": metrics,
     }
     document["validation"] = (
         f"Operating points set on {len(records)} held-out radiographs of {collection.name} "
-        f"({document['development']['n_fractured']} fractured); image-level AUC there "
+        f"({int(fractured.sum())} fractured); image-level AUC there "
         f"{metrics['image_auc']['value']:.2f} "
         f"({metrics['image_auc']['low']:.2f} to {metrics['image_auc']['high']:.2f})."
     )
-    _write(out, document)
-    report(f"weights and manifest written; development metrics: {json.dumps(metrics)}")
-    return out
+    report(f"operating points and calibration written; development metrics: {json.dumps(metrics)}")
 
 
 def record_validation(folder: Path, result: dict[str, Any], words: str) -> None:
@@ -110,7 +173,7 @@ def _write(folder: Path, document: dict[str, Any]) -> None:
     partial.replace(folder / MANIFEST_NAME)
 
 
-def _document(config: "TrainingConfig", collection: Collection, digest: str) -> dict[str, Any]:
+def _document(config: TrainingConfig, collection: Collection, digest: str) -> dict[str, Any]:
     fractured = sum(sample.fractured for sample in collection.samples)
     neutral = {"sensitivity": 0.0, "specificity": 0.0}
     return {
@@ -153,7 +216,7 @@ def _document(config: "TrainingConfig", collection: Collection, digest: str) -> 
     }
 
 
-def _start(config: "TrainingConfig") -> str | dict[str, Any]:
+def _start(config: TrainingConfig) -> str | dict[str, Any]:
     """What the weights were before this run; for a later stage, the whole record of the earlier one."""
     if config.start_from is not None:
         earlier = read_manifest(Path(config.start_from))
@@ -163,17 +226,12 @@ def _start(config: "TrainingConfig") -> str | dict[str, Any]:
     return "random weights"
 
 
-def _operating_points(records: Sequence[ImageRecord], thresholds: Thresholds) -> dict[str, dict[str, float]]:
-    positive = np.array([record.fractured for record in records])
-    scores = np.array([record.image_score for record in records])
+def _entry(point: ChosenPoint, threshold: float) -> dict[str, Any]:
     return {
-        name: {
-            "threshold": round(threshold, 5),
-            "sensitivity": round(sensitivity(positive, scores, threshold), 4),
-            "specificity": round(specificity(positive, scores, threshold), 4),
-        }
-        for name, threshold in (
-            ("high_sensitivity", thresholds.high_sensitivity),
-            ("high_specificity", thresholds.high_specificity),
-        )
+        "threshold": threshold,
+        "sensitivity": round(point.sensitivity, 4),
+        "specificity": round(point.specificity, 4),
+        "sensitivity_low": round(point.sensitivity_low, 4),
+        "specificity_low": round(point.specificity_low, 4),
+        "controlled": point.controlled,
     }

@@ -12,13 +12,19 @@ import yaml
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
 
 from imaging.manifest import read_manifest
+from imaging.training.audit import vet
 from imaging.training.datamodule import FractureDataModule
 from imaging.training.datasets import Collection, LabelledRadiograph, read_collection
 from imaging.training.errors import TrainingDataError
 from imaging.training.module import FractureDetector, WeightAverage
+from imaging.training.reproducible import SeedEachBatch, add_head_dropout, log_version, positive_share
+from imaging.training.splits import part_of, read_list
 from imaging.yolov7 import LossGains, Yolov7, build, ota_loss, plain_loss
 from imaging.yolov7.checkpoint import load_weights
 from imaging.yolov7.efficientnet_lite import EfficientNetLite0, fold_imagenet_state
+
+REST = "rest"
+"""The split name for "all but the development split" of a split list."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +57,29 @@ class TrainingConfig:
     validate_every: int = 6
     seed: int = 20261121
     workers: int = 1
+    extra_data: tuple[str, ...] = ()
+    """Further folders to learn from, relative to the data's own parent; their boxes must be fracture boxes. They are
+    not used for early stopping or thresholds."""
+    hard_negatives: bool = False
+    """Whether to look first where the weights of `start_from` see fractures that are not there, and to show those
+    places more often."""
     start_from: str | None = None
     """Folder of an earlier release whose weights this run goes on from; None starts afresh."""
     precision: str = "bf16-mixed"
+    sampling: str = "balanced"
+    """``balanced``: `positive_fraction` of an epoch is fractured; ``natural``: as many as in the data. See
+    `imaging.training.reproducible` on weights, oversampling and SMOTE."""
+    dropout: float = 0.0
+    """Share of feature channels dropped before the head's convolutions while training, 0..1."""
+    on_bad_data: str = "report"
+    """``report``: write data-report.json and go on without rows that cannot be used; ``stop``: write it and stop."""
+    split_list: str | None = None
+    """CSV file of ``cds data split``; None takes `split` and cuts the development fold out of it by id block."""
+    development_split: str = "val"
+    """With a split list: the part held out for early stopping and operating points. The part to learn from is `split`,
+    or everything else when `split` is ``rest`` (k-fold)."""
+    gallery: int = 12
+    """Images in each gallery of the evaluation folder that a training ends with; 0 writes no such folder."""
 
     @classmethod
     def read(cls, path: Path) -> "TrainingConfig":
@@ -69,6 +95,8 @@ class TrainingConfig:
             raise TrainingDataError(
                 f"{path.name} has unknown settings: {unknown}", f"known: {', '.join(sorted(known))}"
             )
+        if "extra_data" in loaded:
+            loaded["extra_data"] = tuple(loaded["extra_data"])
         return cls(**loaded)
 
 
@@ -80,6 +108,32 @@ def split_development(
     held_out = {group for rank, group in enumerate(groups) if rank % folds == fold}
     learn = [sample for sample in samples if sample.group not in held_out]
     return learn, [sample for sample in samples if sample.group in held_out]
+
+
+def learn_and_development(
+    data: Path, config: TrainingConfig, *, out: Path | None = None, report: Callable[[str], None] = print
+) -> tuple[Collection, list[LabelledRadiograph], list[LabelledRadiograph]]:
+    """(what was read, learn, development) as the configuration says, without what cannot be used.
+
+    Args:
+        data: the data set's folder.
+        config: names the split, or the split list, and what becomes of bad rows.
+        out: folder for ``data-report.json``; None writes none.
+        report: receives one line per bad row.
+
+    Raises:
+        TrainingDataError: the data or the split list cannot be used, or bad rows and ``on_bad_data: stop``.
+    """
+    collection = read_collection(data, config.split if config.split_list is None else "all")
+    collection = vet(collection, data, on_bad_data=config.on_bad_data, out=out, report=report)
+    if config.split_list is None:
+        return collection, *split_development(collection.samples, config.folds, config.development_fold)
+    assignment = read_list(Path(config.split_list))
+    development = list(part_of(collection, assignment, config.development_split).samples)
+    if config.split == REST:
+        assignment = {image: REST if part != config.development_split else part for image, part in assignment.items()}
+    learn = part_of(collection, assignment, config.split)
+    return learn, list(learn.samples), development
 
 
 def make_network(config: TrainingConfig) -> Yolov7:
@@ -111,7 +165,7 @@ def _imagenet_state() -> dict[str, torch.Tensor]:
 
 def make_module(config: TrainingConfig) -> FractureDetector:
     """Network, loss and optimiser settings in one module."""
-    network = make_network(config)
+    network = add_head_dropout(make_network(config), config.dropout)
     gains = LossGains(box=config.box_gain, objectness=config.objectness_gain)
     loss = {"ota": ota_loss, "plain": plain_loss}[config.loss](network, gains)
     return FractureDetector(
@@ -152,12 +206,12 @@ def run(
     """
     config = config or TrainingConfig()
     pl.seed_everything(config.seed, workers=True, verbose=False)
-    collection = read_collection(data, config.split)
-    for problem in collection.problems:
-        report(f"left out or changed: {problem}")
-    learn, development = split_development(collection.samples, config.folds, config.development_fold)
+    collection, learn, development = learn_and_development(data, config, out=out, report=report)
+    learn += _extra_samples(data, config, report)
     _check_trainable(learn)
     report(f"{len(learn)} radiographs to learn from, {len(development)} held out for early stopping and thresholds")
+    if config.hard_negatives:
+        learn = _with_hard_points(learn, config, out, report)
     datamodule = FractureDataModule(
         learn,
         development,
@@ -166,8 +220,9 @@ def run(
         whole_images=config.whole_images,
         batch_size=config.batch_size,
         samples_per_epoch=config.samples_per_epoch,
-        positive_fraction=config.positive_fraction,
+        positive_fraction=positive_share(config.sampling, learn, config.positive_fraction),
         workers=config.workers,
+        seed=config.seed,
     )
     module = make_module(config)
     average = WeightAverage(config.average_decay)
@@ -179,7 +234,9 @@ def run(
         check_val_every_n_epoch=config.validate_every,
         num_sanity_val_steps=0,
         gradient_clip_val=10.0,
-        logger=pl.loggers.CSVLogger(str(out), name="log", version=""),
+        logger=pl.loggers.CSVLogger(str(out), name="log", version=log_version(out / "log")),
+        # The sampler deals its draws to the ranks itself, so that they are the same list however many there are.
+        use_distributed_sampler=False,
         enable_progress_bar=progress,
         enable_model_summary=False,
         **(trainer_options or {}),
@@ -188,20 +245,52 @@ def run(
     trainer.fit(module, datamodule, ckpt_path=str(last) if resume and last.is_file() else None)
     if average.average is not None:
         module.network.load_state_dict(average.average)
+    if not trainer.is_global_zero:
+        return out
+    from imaging.training.gallery.folder import evaluate_development
     from imaging.training.release import write_release
 
-    return write_release(out, module, config, collection, development, report=report)
+    write_release(out, module, config, collection, development, report=report)
+    if config.gallery:
+        evaluate_development(out, collection, development, root=data, gallery=config.gallery, report=report)
+    return out
 
 
 def _callbacks(config: TrainingConfig, average: WeightAverage, checkpoints: Path, progress: bool) -> list[Callback]:
     callbacks: list[Callback] = [
         average,
+        SeedEachBatch(config.seed),
         EarlyStopping("map50", mode="max", patience=config.early_stopping_patience, check_on_train_epoch_end=False),
         ModelCheckpoint(checkpoints, filename="epoch", save_last=True, every_n_epochs=1, save_on_train_epoch_end=True),
     ]
     if progress:
         callbacks.append(RichProgressBar())
     return callbacks
+
+
+def _extra_samples(data: Path, config: TrainingConfig, report: Callable[[str], None]) -> list[LabelledRadiograph]:
+    """Samples with fracture boxes, and without a fracture, of the further folders."""
+    samples: list[LabelledRadiograph] = []
+    for name in config.extra_data:
+        extra = read_collection(data.resolve().parent / name)
+        for problem in extra.problems:
+            report(f"left out or changed: {name}: {problem}")
+        usable = [sample for sample in extra.samples if sample.boxes_known]
+        report(f"{len(usable)} more radiographs from {name}")
+        samples += usable
+    return samples
+
+
+def _with_hard_points(
+    learn: Sequence[LabelledRadiograph], config: TrainingConfig, out: Path, report: Callable[[str], None]
+) -> list[LabelledRadiograph]:
+    from imaging.engine import FractureEngine
+    from imaging.training.mining import mine
+
+    if config.start_from is None:
+        raise TrainingDataError("hard negatives need an earlier model", "set start_from to the folder of a release")
+    report("looking for places where the earlier model is wrong")
+    return mine(learn, FractureEngine.load(Path(config.start_from), threads=1), out / "hard_negatives.json")
 
 
 def _check_trainable(samples: Sequence[LabelledRadiograph]) -> None:

@@ -40,15 +40,21 @@ from fusion.results import (
     Urgency,
 )
 from fusion.sites import FractureSite
-from imaging.labels import BodyRegion
+from imaging.explanation.results import Explanation, HeatMap, MapMethod, MapTarget
+from imaging.labels import BodyRegion, FracturePattern, LimbGroup, View
 from imaging.radiograph import DicomReference, Radiograph
 from imaging.results import (
     BoxPx,
     FractureCall,
     FractureDetection,
+    FractureGeometry,
+    ImageAttributes,
     ImageFindings,
+    Measurement,
     OperatingPoint,
+    PatternEstimate,
     PixelSpacing,
+    PointPx,
     SpacingOrigin,
 )
 from tabular.features import RiskFeatures
@@ -113,13 +119,84 @@ def _detector_spacing() -> PixelSpacing:
 def operating_points() -> tuple[OperatingPoint, ...]:
     """Invented thresholds with invented measured values."""
     return (
-        OperatingPoint(name="high_sensitivity", threshold=0.21, sensitivity=0.914, specificity=0.802),
+        OperatingPoint(
+            name="high_sensitivity",
+            threshold=0.21,
+            sensitivity=0.914,
+            specificity=0.802,
+            sensitivity_low=0.871,
+            specificity_low=0.775,
+        ),
         OperatingPoint(name="high_specificity", threshold=0.55, sensitivity=0.731, specificity=0.958),
     )
 
 
+def pattern() -> PatternEstimate:
+    """Oblique, displaced."""
+    return PatternEstimate(
+        pattern=FracturePattern.OBLIQUE,
+        probabilities=(
+            (FracturePattern.OBLIQUE, 0.62),
+            (FracturePattern.TRANSVERSE, 0.21),
+            (FracturePattern.SPIRAL, 0.12),
+            (FracturePattern.COMMINUTED, 0.05),
+        ),
+        displaced_probability=0.71,
+    )
+
+
+def geometry() -> FractureGeometry:
+    """Measured in pixels and degrees; no millimetres, since the spacing is that of the detector."""
+    return FractureGeometry(
+        line_length_px=Measurement(value=38.0, low=33.0, high=44.0),
+        shaft_width_px=Measurement(value=32.0, low=30.0, high=34.0),
+        displacement_px=Measurement(value=6.4, low=4.8, high=8.1),
+        displacement_percent=Measurement(value=20.0, low=15.0, high=25.0),
+        angulation_deg=Measurement(value=12.0, low=8.0, high=16.0),
+        not_measured=(
+            ("millimetres", "imaging.spacing.detector_plane"),
+            ("shortening", "example.geometry.not_measurable"),
+        ),
+    )
+
+
+def attributes() -> ImageAttributes:
+    """A forearm, frontal and lateral, without metal."""
+    return ImageAttributes(
+        model_id="attributes@1.0.0+01234567",
+        limb=((LimbGroup.HAND_ARM, 0.97), (LimbGroup.LEG_FOOT, 0.02), (LimbGroup.SHOULDER, 0.01)),
+        views=((View.FRONTAL, 0.95), (View.LATERAL, 0.58), (View.OBLIQUE, 0.04)),
+        hardware_probability=0.03,
+    )
+
+
+def explanation() -> Explanation:
+    """One Grad-CAM with its peak in the first box, one empty map of the pattern."""
+    rows, columns = np.mgrid[0:HEIGHT_PX, 0:WIDTH_PX].astype(np.float32)
+    heat = np.exp(-(((columns - 95.0) / 20.0) ** 2) - ((rows - 210.0) / 20.0) ** 2).astype(np.float32)
+    return Explanation(
+        detection=0,
+        maps=(
+            HeatMap(
+                method=MapMethod.GRAD_CAM,
+                target=MapTarget.DETECTION,
+                heat=heat,
+                peak=PointPx(x=95.5, y=210.5),
+                share_in_box=0.68,
+            ),
+            HeatMap(
+                method=MapMethod.GRAD_CAM,
+                target=MapTarget.PATTERN,
+                heat=np.zeros_like(heat),
+                peak=None,
+                share_in_box=None,
+            ),
+        ),
+    )
+
+
 def findings() -> ImageFindings:
-    """One definite and one suspected place, millimetres at the detector."""
+    """One definite place with pattern and geometry, one suspected place without, millimetres at the detector."""
     return ImageFindings(
         model_id=_IMAGE_MODEL,
         model_validation="Image-level AUC 0.94 (95% interval 0.92 to 0.96) on 712 radiographs of one hospital group.",
@@ -128,6 +205,9 @@ def findings() -> ImageFindings:
         height_px=HEIGHT_PX,
         call=FractureCall.DEFINITE,
         max_score=0.87,
+        fracture_probability=Measurement(value=0.93, low=0.88, high=0.96),
+        scope_score=0.41,
+        attributes=attributes(),
         detections=(
             FractureDetection(
                 box=BoxPx(x1=72.0, y1=192.0, x2=118.5, y2=229.0),
@@ -136,6 +216,8 @@ def findings() -> ImageFindings:
                 label="fracture",
                 box_width_mm=18.6,
                 box_height_mm=14.8,
+                pattern=pattern(),
+                geometry=geometry(),
             ),
             FractureDetection(
                 box=BoxPx(x1=136.0, y1=60.0, x2=165.0, y2=92.0),
@@ -546,6 +628,7 @@ def full_case() -> CaseResult:
         risk_unavailable=None,
         context=context(),
         assessment=assessment(),
+        explanations=(explanation(),),
     )
 
 
@@ -569,6 +652,7 @@ def image_only_case() -> CaseResult:
         findings(),
         call=FractureCall.SUSPECTED,
         max_score=0.31,
+        fracture_probability=Measurement(value=0.38, low=0.27, high=0.5),
         detections=(place,),
         spacing=None,
         region=None,
@@ -592,6 +676,7 @@ def image_only_case() -> CaseResult:
         features=None,
         risk=None,
         risk_unavailable="No patient record was given.",
+        explanations=(),
         context=ClinicalContext(),
         assessment=assessed,
     )
@@ -609,7 +694,9 @@ def patient_only_case() -> CaseResult:
         healing=None,
         limitations=(_say("limitations.image", "No radiograph was given.", Certainty.COMPUTED),),
     )
-    return replace(full, radiograph=None, findings=None, context=ClinicalContext(), assessment=assessed)
+    return replace(
+        full, radiograph=None, findings=None, explanations=(), context=ClinicalContext(), assessment=assessed
+    )
 
 
 def negative_case() -> CaseResult:
@@ -623,7 +710,13 @@ def negative_case() -> CaseResult:
     )
     return replace(
         image_only,
-        findings=replace(image_only.findings, call=FractureCall.NOT_SEEN, max_score=0.04, detections=()),
+        findings=replace(
+            image_only.findings,
+            call=FractureCall.NOT_SEEN,
+            max_score=0.04,
+            fracture_probability=Measurement(value=0.03, low=0.01, high=0.06),
+            detections=(),
+        ),
         assessment=assessed,
     )
 
@@ -638,7 +731,16 @@ def unreadable_case() -> CaseResult:
     )
     return replace(
         image_only,
-        findings=replace(image_only.findings, call=FractureCall.CANNOT_JUDGE, max_score=None, detections=()),
+        findings=replace(
+            image_only.findings,
+            call=FractureCall.CANNOT_JUDGE,
+            max_score=None,
+            fracture_probability=None,
+            scope_score=None,
+            attributes=None,
+            detections=(),
+            warnings=("imaging.content.low_contrast", *image_only.findings.warnings),
+        ),
         assessment=assessed,
     )
 

@@ -9,6 +9,7 @@ from cds.pipeline import Engines
 from fhir_adapters.patient import PatientSnapshot
 from fusion.context import ClinicalContext
 from fusion.results import Assessment
+from imaging.explanation.results import Explanation
 from imaging.radiograph import Radiograph
 from imaging.results import ImageFindings
 from tabular.features import RiskFeatures
@@ -20,7 +21,7 @@ AS_OF = cases.CREATED
 
 @dataclass(slots=True)
 class FakeParts:
-    """All five parts in one object; `calls` holds their names in the order in which they were asked.
+    """All six parts in one object; `calls` holds their names in the order in which they were asked.
 
     Set a `fail_*` field to make that part raise.
     """
@@ -31,6 +32,7 @@ class FakeParts:
     patient: PatientSnapshot = field(default_factory=cases.patient)
     fail_image: Exception | None = None
     fail_analysis: Exception | None = None
+    fail_explanation: Exception | None = None
     fail_record: Exception | None = None
     fail_risk: Exception | None = None
     fail_assessment: Exception | None = None
@@ -47,6 +49,12 @@ class FakeParts:
         self.calls.append("analyse")
         _raise(self.fail_analysis)
         return cases.findings()
+
+    def explain_findings(self, radiograph: Radiograph, findings: ImageFindings) -> tuple[Explanation, ...]:
+        """The drawn heat maps."""
+        self.calls.append("explain")
+        _raise(self.fail_explanation)
+        return (cases.explanation(),)
 
     def read_record(self, data: bytes, *, as_of: datetime, patient_id: str | None = None) -> PatientSnapshot:
         """The invented patient."""
@@ -77,7 +85,14 @@ class FakeParts:
 
     def engines(self) -> Engines:
         """The parts as the pipeline takes them."""
-        return Engines(read_image=self.read_image, image=self, read_record=self.read_record, risk=self, fusion=self)
+        return Engines(
+            read_image=self.read_image,
+            image=self,
+            read_record=self.read_record,
+            risk=self,
+            fusion=self,
+            explain=self,
+        )
 
 
 def _raise(error: Exception | None) -> None:

@@ -125,6 +125,12 @@ def test_bedside_options_and_frame_arrive(parts: FakeParts) -> None:
     ]
 
 
+@pytest.mark.parametrize(("option", "asked"), [((), 1), (("--no-explain",), 0)])
+def test_heat_maps_unless_declined(parts: FakeParts, option: tuple[str, ...], asked: int) -> None:
+    assert cds("assess", *case_files(), *option, "--quiet").exit_code == 0
+    assert parts.calls.count("explain") == asked
+
+
 @pytest.mark.usefixtures("parts")
 def test_time_of_the_assessment() -> None:
     result = cds("assess", *case_files(), "--as-of", "2024-05-01T08:00:00+02:00", "--quiet")

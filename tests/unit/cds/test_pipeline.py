@@ -14,7 +14,7 @@ from fhir_adapters.errors import FhirError
 from fhir_adapters.patient import PriorFracture
 from fusion.context import ClinicalContext
 from fusion.sites import FractureSite
-from imaging.errors import ImagingError
+from imaging.errors import ExplanationError, ImagingError
 from tabular.errors import AgeBelowModelError, AgeMissingError, TabularError, WeightsDigestError
 from tests.support.fakes import AS_OF, FakeParts, RememberingAuditTrail, full_input
 
@@ -68,6 +68,25 @@ def test_frame_and_context_arrive() -> None:
     assert parts.frames == [3]
     assert parts.contexts == [context]
     assert result.context is context
+
+
+def test_heat_maps_only_when_wanted_and_possible() -> None:
+    parts = FakeParts()
+    result = run_case(replace(full_input(), explain=True), parts.engines())
+    assert parts.calls == ["read_image", "analyse", "explain", *EVERY_STEP[2:]]
+    assert [one.detection for one in result.explanations] == [0]
+    assert run_case(full_input(), parts.engines()).explanations == ()
+    without = replace(parts.engines(), explain=None)
+    assert run_case(replace(full_input(), explain=True), without).explanations == ()
+    assert run_case(replace(full_input(), image=None, explain=True), parts.engines()).explanations == ()
+
+
+def test_failed_heat_maps_do_not_withhold_the_finding() -> None:
+    parts = FakeParts(fail_explanation=ExplanationError("x"))
+    result = run_case(replace(full_input(), explain=True), parts.engines())
+    assert result.findings is not None
+    assert result.explanations == ()
+    assert result.assessment.warnings[0] == "cds.explanation.failed"
 
 
 @pytest.mark.parametrize("reason", [AgeMissingError(), AgeBelowModelError(40)])

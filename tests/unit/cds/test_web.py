@@ -101,6 +101,12 @@ def test_fields_arrive(client: TestClient, parts: FakeParts) -> None:
     assert parts.frames == [2]
 
 
+@pytest.mark.parametrize(("query", "asked"), [("", 0), ("?explain=true", 1), ("?explain=false", 0)])
+def test_heat_maps_on_request(client: TestClient, parts: FakeParts, query: str, asked: int) -> None:
+    assert client.post(f"/api/assess{query}", files={"image": IMAGE}).status_code == 200
+    assert parts.calls.count("explain") == asked
+
+
 def test_field_left_blank_by_a_browser_is_not_given(client: TestClient, parts: FakeParts) -> None:
     body = (
         b'--b\r\nContent-Disposition: form-data; name="image"; filename=""\r\n'

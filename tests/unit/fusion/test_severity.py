@@ -129,7 +129,7 @@ def test_the_image_alone_grades_nothing_and_says_why() -> None:
     assessment = assess(image=findings(FractureCall.DEFINITE, BodyRegion.ANKLE), person=patient(40))
     assert assessment.severity.grade is Severity.UNDETERMINED
     assert "without measuring" in assessment.severity.reasons[0].text
-    assert any("not measured" in one.text for one in assessment.severity.not_judged)
+    assert any("not taken from the image" in one.text for one in assessment.severity.not_judged)
 
 
 def test_mild_keeps_its_proviso_until_the_rest_is_stated() -> None:

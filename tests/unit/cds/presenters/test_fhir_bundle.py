@@ -200,7 +200,7 @@ def test_report_sums_up_the_call_and_its_places() -> None:
     assert report["imagingStudy"] == [
         {"type": "ImagingStudy", "identifier": {"system": "urn:dicom:uid", "value": "urn:oid:2.25.3"}}
     ]
-    assert report["conclusion"].startswith("Fracture seen: definite.")
+    assert report["conclusion"].startswith("Fracture: definite.")
     assert report["conclusion"].endswith(NOTICE)
     assert report["subject"] == {"reference": "Patient/example-72f"}
 

@@ -22,7 +22,7 @@ def test_full_case_tells_what_matters() -> None:
     for expected in (
         "Immediate",
         "Neurological deficit",
-        "Fracture seen: definite",
+        "Fracture: definite",
         "7 to 12 weeks",
         "major 22.7%",
         "(unverified)",

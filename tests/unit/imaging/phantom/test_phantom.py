@@ -23,6 +23,7 @@ from imaging.phantom import (
     make_phantom,
     phantom_png,
     phantom_truth,
+    random_measurement_spec,
     random_spec,
 )
 from imaging.phantom.export import make_phantom_dicom
@@ -155,6 +156,28 @@ def test_both_bones_and_loose_pieces() -> None:
     phantom = make_phantom(replace(BROKEN, fractures=(ulna, replace(RADIUS, fragments=2))), seed=1)
     assert [truth.bone for truth in phantom.truth.fractures] == [PhantomBone.RADIUS, PhantomBone.ULNA]
     assert [truth.fragments for truth in phantom.truth.fractures] == [2, 3]
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**31 - 1))
+def test_limbs_to_measure_on_can_all_be_drawn(seed: int) -> None:
+    spec = random_measurement_spec(seed)
+    assert spec == random_measurement_spec(seed) and random_spec(seed).fractures
+    for drawn, found in zip(spec.fractures, phantom_truth(spec).fractures, strict=True):
+        assert found.overlap_mm == pytest.approx(drawn.shortening_mm - drawn.gap_mm)
+
+
+@pytest.mark.parametrize("limb", list(Limb))
+def test_crossing_bones_meet_at_the_height_asked_for(limb: Limb) -> None:
+    strong, slender = (FractureSpec(bone=bone, height_mm=120.0) for bone in BONES[limb])
+    apart = PhantomSpec(limb=limb, fractures=(strong, slender), height_px=96, width_px=80, spacing_mm=2.0)
+    crossing = replace(apart, crossing_height_mm=120.0)
+    places = [[truth.distal_axis_px[0] for truth in phantom_truth(spec).fractures] for spec in (apart, crossing)]
+    (far, near) = (math.dist(*pair) * 2.0 for pair in places)
+    # The chord is crossed, not the bowed axis, and heights are counted from different joint surfaces.
+    assert near < 0.7 * far
+    with pytest.raises(ValueError, match="crossing_height_mm must"):
+        replace(apart, crossing_height_mm=10.0)
 
 
 @pytest.mark.parametrize(

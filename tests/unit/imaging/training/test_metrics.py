@@ -1,5 +1,7 @@
 """The measures, against torchmetrics, scikit-learn and cases worked out by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
@@ -10,7 +12,6 @@ from imaging.training.metrics import (
     Thresholds,
     area_under_curve,
     bootstrap,
-    choose_thresholds,
     mean_average_precision,
     measure,
 )
@@ -71,26 +72,29 @@ def test_area_under_curve_equals_scikit_learn() -> None:
     assert np.isnan(area_under_curve(np.zeros(3, dtype=bool), np.ones(3)))
 
 
-def test_thresholds_keep_what_they_promise() -> None:
-    rng = np.random.default_rng(1)
-    records = [
-        record(i, [[0, 0, 9, 9]] if i % 3 == 0 else [], [[0, 0, 9, 9]], [rng.random() * 0.5 + 0.3 * (i % 3 == 0)])
-        for i in range(200)
-    ]
-    thresholds = choose_thresholds(records)
-    metrics = measure(records, thresholds, rounds=20)
-    assert metrics["sensitivity_high_sensitivity"].value >= 0.90
-    assert metrics["specificity_high_specificity"].value >= 0.95
-    assert thresholds.high_specificity >= thresholds.high_sensitivity
-    with pytest.raises(ValueError, match="with and without"):
-        choose_thresholds([records[0]])
-
-
 def test_metrics_that_cannot_be_given_are_left_out() -> None:
     thresholds = Thresholds(high_sensitivity=0.1, high_specificity=0.5)
     only_negative = [record(i, [], [[0, 0, 5, 5]], [0.2]) for i in range(5)]
     names = set(measure(only_negative, thresholds, rounds=10))
-    assert names == {"specificity_high_sensitivity", "specificity_high_specificity"}
+    assert names == {"specificity_high_sensitivity", "specificity_high_specificity", "cannot_judge"}
+
+
+def test_abstention_and_probability_are_counted() -> None:
+    thresholds = Thresholds(high_sensitivity=0.1, high_specificity=0.5)
+    records = [
+        replace(
+            record(i, [[0, 0, 5, 5]] if i % 4 == 0 else [], [[0, 0, 5, 5]], [0.6 if i % 4 == 0 else 0.2]),
+            judged=i not in (0, 1),
+            probability=None if i in (0, 1) else 0.8 if i % 4 == 0 else 0.1,
+        )
+        for i in range(40)
+    ]
+    metrics = measure(records, thresholds, rounds=20)
+    assert metrics["cannot_judge"].value == pytest.approx(0.05)
+    assert metrics["cannot_judge_fractured"].value == pytest.approx(0.1)
+    assert metrics["sensitivity_high_specificity_judged"].value == 1.0
+    assert metrics["brier"].value == pytest.approx((9 * 0.04 + 29 * 0.01) / 38)
+    assert metrics["calibration_error"].value < 0.25
 
 
 def test_bootstrap_interval_holds_the_value() -> None:

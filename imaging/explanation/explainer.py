@@ -1,0 +1,237 @@
+"""`Explainer`: which parts of a radiograph a detection came from."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol, Self
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchvision.ops import box_convert, box_iou
+
+from imaging.attributes.model import AttributeModel
+from imaging.errors import ExplanationError, ModelFilesError
+from imaging.explanation.gradients import STEPS, grad_cam, integrated_gradients, log_scores
+from imaging.explanation.pattern import TopPattern
+from imaging.explanation.results import Explanation, HeatMap, MapMethod, MapTarget
+from imaging.manifest import DetectorManifest, read_manifest
+from imaging.preprocess import prepare
+from imaging.radiograph import Radiograph
+from imaging.results import BoxPx, FractureDetection, ImageFindings, PointPx
+from imaging.runtime import load_network
+from imaging.yolov7 import Yolov7
+from imaging.yolov7.checkpoint import CheckpointError
+from imaging.yolov7.postprocess import LetterboxTransform, letterbox
+
+CAM_LEVEL = 1
+"""Grad-CAM reads the backbone's features at stride 16: coarser ones cannot place a fracture, finer ones know edges."""
+SAME_BOX_IOU = 0.5
+"""A detection whose box overlaps no prediction as much as this was not made by this network on this radiograph."""
+MAX_EXPLAINED = 3
+"""Detections that `explain_all` explains, the first ones: each costs some passes forth and back."""
+
+
+class PatternAnswer(Protocol):
+    """A pattern head: the number behind the pattern that it names for one box."""
+
+    def __call__(self, features: Sequence[Tensor], box_canvas: Tensor, transform: LetterboxTransform) -> Tensor | None:
+        """The logit, a scalar that depends on the features; None when there is no such head.
+
+        Args:
+            features: maps [1, C, S/s, S/s] at strides 8, 16 and 32.
+            box_canvas: [4] xyxy in canvas pixels.
+            transform: where the radiograph lies on the canvas.
+        """
+        ...
+
+
+class Explainer:
+    """Heat maps for the detections of one set of weights, in torch on the network as it was trained, unfused."""
+
+    def __init__(
+        self, manifest: DetectorManifest, network: Yolov7, *, pattern: PatternAnswer | None = None, steps: int = STEPS
+    ) -> None:
+        """An explainer of a network.
+
+        Args:
+            manifest: preprocessing of the network.
+            network: in evaluation mode, with a graph that names its feature layers.
+            pattern: the pattern head to explain beside the detection, if any.
+            steps: points that integrated gradients takes.
+        """
+        self.manifest = manifest
+        self.network = network
+        self.pattern = pattern
+        self.steps = steps
+
+    @classmethod
+    def load(
+        cls,
+        weights: DetectorManifest | Path | None = None,
+        *,
+        pattern: PatternAnswer | None = None,
+        steps: int = STEPS,
+    ) -> Self:
+        """The explainer of a manifest or of a weights folder; of the shipped weights by default.
+
+        Args:
+            weights: whose answers are explained.
+            pattern: the pattern head; the one that lies beside the weights, if any, by default.
+            steps: points that integrated gradients takes.
+
+        Raises:
+            ModelFilesError: the files are missing, damaged or do not fit each other.
+        """
+        manifest = weights if isinstance(weights, DetectorManifest) else read_manifest(weights)
+        try:
+            network = load_network(manifest)
+        except (CheckpointError, OSError) as error:
+            raise ModelFilesError(f"The detector's weights cannot be used: {error}") from error
+        if pattern is None:
+            heads = AttributeModel.load(manifest.weights.parent, manifest.sha256)
+            pattern = None if heads is None else TopPattern(heads)
+        return cls(manifest, network, pattern=pattern, steps=steps)
+
+    def explain(self, pixels: NDArray[np.float32], detection: FractureDetection) -> Explanation:
+        """The heat maps of one detection.
+
+        Args:
+            pixels: [H, W] in 0..1, bone bright, as the detection was made from.
+            detection: a detection of the same weights.
+
+        Raises:
+            ExplanationError: no prediction of these weights made the detection's box.
+        """
+        (explanation,) = self.explain_all(pixels, (detection,))
+        return explanation
+
+    def explain_all(
+        self, pixels: NDArray[np.float32], detections: Sequence[FractureDetection], *, limit: int = MAX_EXPLAINED
+    ) -> tuple[Explanation, ...]:
+        """The heat maps of the first detections, from one forward pass and a few more for each.
+
+        Args:
+            pixels: [H, W] in 0..1, bone bright, as the detections were made from.
+            detections: detections of the same weights.
+            limit: detections explained at most.
+
+        Raises:
+            ExplanationError: no prediction of these weights made a detection's box.
+        """
+        if not detections or limit < 1:
+            return ()
+        traced = TracedRadiograph(self, pixels)
+        return tuple(traced.explain(place, one) for place, one in enumerate(detections[:limit]))
+
+    def explain_findings(self, radiograph: Radiograph, findings: ImageFindings) -> tuple[Explanation, ...]:
+        """The heat maps of the first detections of one radiograph, at most `MAX_EXPLAINED`.
+
+        Raises:
+            ExplanationError: the findings were not made by these weights on this radiograph.
+        """
+        return self.explain_all(radiograph.pixels, findings.detections)
+
+
+class TracedRadiograph:
+    """One radiograph on its way through a network, with all that gradients need."""
+
+    def __init__(self, explainer: Explainer, pixels: NDArray[np.float32]) -> None:
+        """Run the network once, keeping its graph."""
+        manifest = explainer.manifest
+        prepared = prepare(pixels)
+        canvas, self.transform = letterbox(prepared, manifest.image_size, pad_value=manifest.pad_value)
+        self.explainer = explainer
+        self.shape = (pixels.shape[0], pixels.shape[1])
+        self.canvas = torch.from_numpy(canvas).expand(1, 3, -1, -1).contiguous()
+        with torch.enable_grad():
+            raw, self.features = explainer.network.forward_with_features(self.canvas.clone().requires_grad_())
+            self.log_scores = log_scores(raw)[0]
+        with torch.no_grad():
+            decoded = explainer.network.decode(raw)[0, :, :4]
+        self.boxes = box_convert(decoded, "cxcywh", "xyxy")
+
+    def box_on_canvas(self, box: BoxPx) -> Tensor:
+        """[4] xyxy in canvas pixels."""
+        (height, width), (inner_width, inner_height) = self.shape, self.transform.image_size
+        scale = torch.tensor([inner_width / width, inner_height / height]).repeat(2)
+        return self.transform.to_canvas(torch.tensor([box.x1, box.y1, box.x2, box.y2]) * scale)
+
+    def prediction_of(self, detection: FractureDetection) -> int:
+        """Index of the prediction that made a detection's box: of those that overlap it best, the nearest in score.
+
+        Raises:
+            ExplanationError: no prediction overlaps it enough.
+        """
+        left, top = self.transform.pad
+        sides = [side * scale for side, scale in zip(self.transform.image_size, self.transform.scale, strict=True)]
+        # Reported boxes are clipped to the radiograph: so must be those they are compared with.
+        low = torch.tensor([left, top, left, top], dtype=torch.float32)
+        high = low + torch.tensor(sides * 2, dtype=torch.float32)
+        clipped = torch.minimum(torch.maximum(self.boxes, low), high)
+        overlap = box_iou(self.box_on_canvas(detection.box)[None], clipped)[0]
+        if float(overlap.max()) < SAME_BOX_IOU:
+            raise ExplanationError("No prediction of these weights made the detection's box.")
+        distance = (self.log_scores.detach().exp() - detection.score).abs()
+        return int((overlap - distance).argmax())
+
+    def explain(self, place: int, detection: FractureDetection) -> Explanation:
+        """The heat maps of one detection, Grad-CAM first."""
+        prediction = self.prediction_of(detection)
+        box = detection.box
+        maps = [
+            self._map(MapMethod.GRAD_CAM, MapTarget.DETECTION, self.cam(prediction), box),
+            self._map(MapMethod.INTEGRATED_GRADIENTS, MapTarget.DETECTION, self.saliency(prediction), box),
+        ]
+        heat = self.pattern_cam(box)
+        if heat is not None:
+            maps.append(self._map(MapMethod.GRAD_CAM, MapTarget.PATTERN, heat, box))
+        return Explanation(detection=place, maps=tuple(maps))
+
+    def cam(self, prediction: int) -> Tensor:
+        """Grad-CAM [S, S] of the score of one prediction."""
+        return grad_cam(self.log_scores[prediction], self.features[CAM_LEVEL], self.canvas.shape[-1])
+
+    def pattern_cam(self, box: BoxPx) -> Tensor | None:
+        """Grad-CAM [S, S] of the pattern head's answer; None without such a head."""
+        if self.explainer.pattern is None:
+            return None
+        with torch.enable_grad():
+            answer = self.explainer.pattern(self.features, self.box_on_canvas(box), self.transform)
+        return None if answer is None else grad_cam(answer, self.features[CAM_LEVEL], self.canvas.shape[-1])
+
+    def saliency(self, prediction: int) -> Tensor:
+        """Integrated gradients [S, S] of the score of one prediction."""
+
+        def answer(canvases: Tensor) -> Tensor:
+            return log_scores(self.explainer.network(canvases))[:, prediction]
+
+        return integrated_gradients(answer, self.canvas, steps=self.explainer.steps)
+
+    def on_radiograph(self, heat: Tensor) -> NDArray[np.float32]:
+        """A map [S, S] of the canvas as [H, W] of the radiograph, scaled to a maximum of 1; all 0 stays all 0."""
+        left, top = self.transform.pad
+        width, height = (
+            round(side * scale) for side, scale in zip(self.transform.image_size, self.transform.scale, strict=True)
+        )
+        inside = heat[top : top + height, left : left + width].numpy()
+        size = (self.shape[1], self.shape[0])
+        placed = np.maximum(np.asarray(cv2.resize(inside, size, interpolation=cv2.INTER_LINEAR), np.float32), 0.0)
+        highest = float(placed.max())
+        return np.asarray(placed / highest, dtype=np.float32) if highest > 0.0 else placed
+
+    def _map(self, method: MapMethod, target: MapTarget, heat: Tensor, box: BoxPx) -> HeatMap:
+        placed = self.on_radiograph(heat)
+        total = float(placed.sum())
+        if total <= 0.0:
+            return HeatMap(method=method, target=target, heat=placed, peak=None, share_in_box=None)
+        row, column = np.unravel_index(int(placed.argmax()), placed.shape)
+        inside = placed[max(0, round(box.y1)) : round(box.y2), max(0, round(box.x1)) : round(box.x2)]
+        return HeatMap(
+            method=method,
+            target=target,
+            heat=placed,
+            peak=PointPx(x=float(column) + 0.5, y=float(row) + 0.5),
+            share_in_box=min(1.0, float(inside.sum()) / total),
+        )

@@ -1,0 +1,115 @@
+"""Labelled radiographs to the vectors that the attribute heads read: one pass of the detector each, kept on disk."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from imaging.attributes.pooling import STATISTICS_ID, pool_statistics
+from imaging.engine import FractureEngine
+from imaging.errors import ImagingError
+from imaging.preprocess import prepare
+from imaging.reader import read_radiograph
+from imaging.training.attributes_data import AttributeSample
+from imaging.yolov7.postprocess import letterbox
+
+Report = Callable[[str], None]
+Track = Callable[[Iterable[AttributeSample]], Iterable[AttributeSample]]
+
+_PROGRESS_EVERY = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FeatureTable:
+    """Samples that could be read, with what the detector makes of them."""
+
+    samples: tuple[AttributeSample, ...]
+    vectors: NDArray[np.float32]
+    """[n, D], see `pool_statistics`."""
+    max_scores: NDArray[np.float64]
+    """[n], the detector's highest score, 0..1."""
+    refused: tuple[str, ...] = ()
+    """Images that the application refuses to read."""
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+
+def look(engine: FractureEngine, pixels: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
+    """(vector [D], highest score) of a radiograph [H, W] in 0..1, bone bright."""
+    canvas, transform = letterbox(prepare(pixels), engine.manifest.image_size, pad_value=engine.manifest.pad_value)
+    prediction = engine.runtime.predict(torch.from_numpy(canvas).expand(1, 3, -1, -1))
+    decoded = prediction.decoded[0]
+    score = float((decoded[:, 4] * decoded[:, 5:].amax(dim=1)).max())
+    # Below the floor the application reports no box, and takes 0 for the highest score.
+    vector = pool_statistics(prediction.features, transform).numpy()
+    return vector, score if score >= engine.manifest.score_floor else 0.0
+
+
+def extract(
+    samples: Sequence[AttributeSample],
+    engine: FractureEngine,
+    *,
+    cache: Path | None = None,
+    report: Report = lambda _: None,
+    track: Track = lambda samples: samples,
+) -> FeatureTable:
+    """Vectors and scores of every radiograph that the application's own reader accepts.
+
+    Args:
+        samples: what to look at.
+        engine: the detector.
+        cache: folder in which vectors are kept for the next fit; the file's name tells detector, pooling and images.
+        report: receives one line per refused image, and progress.
+        track: wraps the samples, for a progress bar.
+    """
+    kept = None if cache is None else cache / f"{_key(samples, engine)}.npz"
+    if kept is not None and kept.is_file():
+        with np.load(kept, allow_pickle=False) as stored:
+            return _assemble(samples, stored["rows"], stored["vectors"], stored["max_scores"])
+    rows: list[int] = []
+    vectors: list[NDArray[np.float32]] = []
+    scores: list[float] = []
+    for row, sample in enumerate(track(samples)):
+        try:
+            pixels = read_radiograph(sample.path).pixels
+        except ImagingError as error:
+            report(f"{sample.image_id}: refused, {error}")
+            continue
+        vector, score = look(engine, pixels)
+        rows.append(row)
+        vectors.append(vector)
+        scores.append(score)
+        if len(rows) % _PROGRESS_EVERY == 0:
+            report(f"{len(rows)} of {len(samples)} radiographs of {sample.collection}")
+    table = np.array(vectors, dtype=np.float32).reshape(len(rows), -1)
+    if kept is not None:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(kept, rows=np.array(rows), vectors=table, max_scores=np.array(scores))
+    return _assemble(samples, np.array(rows, dtype=np.int64), table, np.array(scores))
+
+
+def _assemble(
+    samples: Sequence[AttributeSample],
+    rows: NDArray[np.int64],
+    vectors: NDArray[np.float32],
+    scores: NDArray[np.float64],
+) -> FeatureTable:
+    read = set(rows.tolist())
+    return FeatureTable(
+        samples=tuple(samples[row] for row in rows.tolist()),
+        vectors=vectors,
+        max_scores=scores.astype(np.float64),
+        refused=tuple(sample.image_id for row, sample in enumerate(samples) if row not in read),
+    )
+
+
+def _key(samples: Sequence[AttributeSample], engine: FractureEngine) -> str:
+    total = hashlib.sha256(f"{engine.manifest.sha256}|{engine.runtime.name}|{STATISTICS_ID}".encode())
+    for sample in samples:
+        total.update(f"{sample.image_id}|{sample.path.stat().st_size}".encode())
+    return total.hexdigest()[:24]

@@ -1,0 +1,85 @@
+"""Hard negatives: where a model sees fractures in the training images that are not there.
+
+Most of a radiograph is easy; after a while, windows at random places of healthy limbs teach little. Windows around the
+model's own false alarms teach what it confuses with a fracture: growth plates, vessels, overlapping bones, edges.
+"""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torchvision.ops import box_iou
+
+from imaging.engine import FractureEngine
+from imaging.training.datasets import LabelledRadiograph, read_grey
+from imaging.training.errors import TrainingDataError
+
+POINTS_PER_IMAGE = 4
+SAFE_IOU = 0.02
+"""A box that overlaps a labelled fracture more than this is no false alarm."""
+
+
+def mine(
+    samples: Sequence[LabelledRadiograph], engine: FractureEngine, kept: Path | None = None
+) -> list[LabelledRadiograph]:
+    """The samples with `hard_points` and `hardness` filled in from the model's false alarms.
+
+    An image that cannot be decoded is returned as it is.
+
+    Args:
+        samples: what to look at.
+        engine: the model whose mistakes are wanted.
+        kept: file that holds what this model found earlier, written when it is not there: a resumed run need not look
+            again.
+    """
+    known = _read(kept, engine.manifest.sha256)
+    mined = [
+        _filled(sample, known[sample.image_id]) if sample.image_id in known else _mined(sample, engine)
+        for sample in samples
+    ]
+    if kept is not None and not known:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        images = {sample.image_id: [sample.hardness, *sample.hard_points] for sample in mined}
+        partial = kept.with_suffix(".partial")
+        partial.write_text(json.dumps({"model": engine.manifest.sha256, "images": images}), encoding="utf-8")
+        partial.replace(kept)
+    return mined
+
+
+def _read(kept: Path | None, model: str) -> dict[str, list[Any]]:
+    """Per image the hardness and its points; empty when nothing was kept or another model wrote it."""
+    if kept is None or not kept.is_file():
+        return {}
+    document = json.loads(kept.read_text(encoding="utf-8"))
+    return dict(document["images"]) if document["model"] == model else {}
+
+
+def _filled(sample: LabelledRadiograph, entry: list[Any]) -> LabelledRadiograph:
+    hardness, *points = entry
+    return dataclasses.replace(sample, hardness=float(hardness), hard_points=tuple((x, y) for x, y in points))
+
+
+def _mined(sample: LabelledRadiograph, engine: FractureEngine) -> LabelledRadiograph:
+    try:
+        pixels = read_grey(sample.path).astype(np.float32) / 255.0
+    except TrainingDataError:
+        return sample
+    found = engine.detect(pixels)
+    height, width = pixels.shape
+    scale = torch.tensor([width, height, width, height], dtype=torch.float32)
+    truth = torch.tensor(sample.boxes, dtype=torch.float32).reshape(-1, 4) * scale
+    if len(truth) and len(found):
+        found = found[box_iou(found[:, :4], truth).amax(dim=1) <= SAFE_IOU]
+    if not len(found):
+        return sample
+    wrong = found[:POINTS_PER_IMAGE]
+    centres = (wrong[:, :2] + wrong[:, 2:4]) / 2 / scale[:2]
+    return dataclasses.replace(
+        sample,
+        hard_points=tuple((float(x), float(y)) for x, y in centres.tolist()),
+        hardness=float(wrong[0, 4]),
+    )
