@@ -23,6 +23,10 @@ bench-geometry: $(STAMP)
 bench-export: edge
 	$(BIN)/python -m tests.benchmarks.export
 
+# Trains four networks on the data in SHARED: hours. What is finished is not done again.
+bench-detectors: $(STAMP)
+	$(BIN)/python -m tests.benchmarks.detectors --data $(SHARED)/data/fracatlas --json out/detectors/table.json
+
 # What TFLite export needs beside everything else; about 700 MB. All versions are pinned, so nothing is resolved.
 edge: $(VENV)/.edge
 $(VENV)/.edge: requirements-edge.txt $(STAMP)

@@ -166,7 +166,12 @@ def _read_record(data: bytes, *, as_of: datetime, patient_id: str | None = None)
 def _load_image_engine(settings: Settings) -> ImageEngine:
     from imaging.engine import FractureEngine
 
-    return FractureEngine.load(settings.detector_dir, runtime=settings.runtime.value, threads=settings.threads)
+    return FractureEngine.load(
+        settings.detector_dir,
+        runtime=settings.runtime.value,
+        threads=settings.threads,
+        flip_average=settings.accurate,
+    )
 
 
 def _load_explainer(settings: Settings) -> ImageExplainer:

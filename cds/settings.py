@@ -40,6 +40,8 @@ class Settings(BaseSettings):
     """Folder of the risk models and their manifest; None means the ones shipped with the package."""
     runtime: Runtime = Runtime.AUTO
     """What runs the network."""
+    accurate: bool = False
+    """Show the network every radiograph a second time, mirrored, and average: twice the time."""
     threads: Annotated[int, Field(ge=1, le=256)] | None = None
     """CPU threads for one analysis; None lets the runtime decide."""
 

@@ -15,6 +15,11 @@ Map
 ``yolov7``        network, loss, decoding, weights.
 ``training``      Lightning module, data, metrics, evaluation.
 ``runtime``       the same network in OpenVINO or torch.
+``attributes``    small heads on the network's features: pattern, limb, views, hardware, scope.
+``geometry``      line length, displacement, angulation, shortening from the bone's own edges.
+``calibration``, ``quality``, ``decision``: score to probability, plate to warnings, all of it to the call.
+``explanation``   heat maps.
+``export``        the detector as one file for another runtime, with a reader script.
 ``engine``        `FractureEngine`: file in, `ImageFindings` out.
 ``phantom``       synthetic limb radiographs with known geometry.
 

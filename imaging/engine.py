@@ -32,7 +32,9 @@ from imaging.results import (
     PatternEstimate,
 )
 from imaging.runtime import Runtime, RuntimeName, load_runtime
+from imaging.runtime.flip import FlipAveraged
 from imaging.yolov7.checkpoint import CheckpointError
+from imaging.yolov7.graphs import GRAPHS, STRIDES
 from imaging.yolov7.postprocess import LetterboxTransform, letterbox, non_max_suppression
 
 REPORTED = frozenset({FractureCall.DEFINITE, FractureCall.SUSPECTED, FractureCall.NOT_SEEN})
@@ -93,6 +95,7 @@ class FractureEngine:
         runtime: RuntimeName | str = RuntimeName.AUTO,
         threads: int | None = None,
         boxes_only: bool = False,
+        flip_average: bool = False,
     ) -> Self:
         """Load the weights of a folder; the shipped ones by default.
 
@@ -101,6 +104,7 @@ class FractureEngine:
                 and of the scope model where they were fitted.
             runtime: ``auto``, ``openvino`` or ``torch``.
             threads: CPU threads of one analysis; None lets the runtime decide.
+            flip_average: show the network every radiograph a second time, mirrored, and average: twice the time.
             boxes_only: leave the attribute heads and the scope model out, to fit them anew for instance.
 
         Raises:
@@ -116,6 +120,8 @@ class FractureEngine:
             network = load_runtime(manifest, RuntimeName(runtime), threads=threads)
         except (CheckpointError, OSError) as error:
             raise ModelFilesError(f"The detector's weights cannot be used: {error}") from error
+        if flip_average:
+            network = FlipAveraged(network, strides=STRIDES, anchors=len(GRAPHS[manifest.graph].anchors[0]))
         return cls(manifest, network, attributes=attributes, scope=scope)
 
     @property
@@ -151,8 +157,10 @@ class FractureEngine:
         return Look(boxes, prediction.features, transform, to_prepared)
 
     def analyse(self, radiograph: Radiograph) -> ImageFindings:
-        """Findings of one radiograph: the image-level call, boxes at or above the high-sensitivity point, and around
-        each of them pattern and geometry."""
+        """Findings of one radiograph.
+
+        The image-level call, boxes at or above the high-sensitivity point, and pattern and geometry of each.
+        """
         look = self.look(radiograph.pixels)
         scope_score = self._scope_score(look, radiograph)
         points = (self.manifest.high_sensitivity, self.manifest.high_specificity)

@@ -51,7 +51,8 @@ def train_detector(
     """Train the fracture detector."""
     with failures_explained():
         from imaging.training.reproducible import device_options
-        from imaging.training.train import REST, TrainingConfig, run
+        from imaging.training.splits import REST
+        from imaging.training.train import TrainingConfig, run
 
         settings = TrainingConfig() if config is None else TrainingConfig.read(config)
         if epochs is not None:
@@ -88,12 +89,13 @@ def train_fracture_type(
 def train_operation(
     data: ImagesOption,
     model: Annotated[Path, typer.Option("--model", exists=True, file_okay=False, help="Folder of the detector.")],
+    split_list: SplitListOption = None,
 ) -> None:
     """Choose a detector's operating points and calibration anew, on the radiographs its training held out."""
     with failures_explained():
         from imaging.training.release import set_operation
 
-        set_operation(model, data, report=_note)
+        set_operation(model, data, split_list=split_list, report=_note)
 
 
 @train_app.command("scope")

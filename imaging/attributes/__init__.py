@@ -2,5 +2,9 @@
 
 One pass of the network serves all: small heads read its backbone's pooled features.
 
-``pooling``   feature maps to one vector per radiograph or per box.
+``pooling``            feature maps to one vector per radiograph or per box.
+``heads``, ``model``   the fitted heads and what asks them.
+``manifest``           what the heads are, how good they were measured to be.
+``scope``              how far a picture lies from the radiographs the model was made for.
+``pixel_statistics``   the part of that which needs no network.
 """

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,6 +38,7 @@ from imaging.training.attributes_heads import (
     stack,
 )
 from imaging.training.errors import TrainingDataError
+from imaging.training.splits import read_list, with_rest
 from imaging.yolov7.checkpoint import save_weights
 
 WEIGHTS_NAME = "attributes.safetensors"
@@ -223,20 +224,35 @@ def _joined(tables: list[FeatureTable]) -> FeatureTable | None:
 def unseen_by(engine: FractureEngine, table: FeatureTable) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """[n]: whether the detector was not trained on a radiograph, as its manifest tells.
 
-    Of FracAtlas that is the development fold only; a collection that the manifest names as extra data is seen.
+    Of FracAtlas that is the development fold only or, when the detector was trained by a split list, all that it did
+    not learn from; a collection that the manifest names as extra data is seen.
+
+    Raises:
+        TrainingDataError: the split list that the manifest names cannot be read.
     """
     settings = engine.manifest.document.get("training", {}).get("config", {})
-    folds, held_out = int(settings.get("folds", 10)), int(settings.get("development_fold", 7))
     extra = {str(Path(str(one)).name) for one in settings.get("extra_data") or ()}
-    blocks = sorted({sample.group for sample in table.samples if sample.collection == FRACATLAS})
-    development = {block for rank, block in enumerate(blocks) if rank % folds == held_out}
+    held_out = _held_out(settings, [sample for sample in table.samples if sample.collection == FRACATLAS])
     return np.array(
         [
-            sample.group in development if sample.collection == FRACATLAS else sample.collection not in extra
+            sample.image_id in held_out if sample.collection == FRACATLAS else sample.collection not in extra
             for sample in table.samples
         ],
         dtype=bool,
     )
+
+
+def _held_out(settings: Mapping[str, Any], samples: Sequence[AttributeSample]) -> set[str]:
+    """Which of the radiographs a detector trained with these settings did not learn from."""
+    if settings.get("split_list"):
+        split = str(settings["split"])
+        listed = read_list(Path(str(settings["split_list"])))
+        assignment = with_rest(listed, split, str(settings["development_split"]))
+        return {sample.image_id for sample in samples if assignment.get(sample.image_id) != split}
+    folds, fold = int(settings.get("folds", 10)), int(settings.get("development_fold", 7))
+    blocks = sorted({sample.group for sample in samples})
+    development = {block for rank, block in enumerate(blocks) if rank % folds == fold}
+    return {sample.image_id for sample in samples if sample.group in development}
 
 
 def _document(

@@ -13,7 +13,7 @@ from torchvision import tv_tensors
 
 from imaging.training.augment import training_transform
 from imaging.training.datasets import LabelledRadiograph, RadiographDataset, Target
-from imaging.training.reproducible import EpochSampler, SeededDraws
+from imaging.training.reproducible import DrawnWhenAsked, EpochSampler, SeededDraws
 from imaging.yolov7.postprocess import LetterboxTransform, letterbox
 
 
@@ -144,7 +144,7 @@ class FractureDataModule(pl.LightningDataModule):
         sampler = EpochSampler(
             weights.tolist(), self.samples_per_epoch, seed=self.seed, rank=rank, world_size=world_size
         )
-        return DataLoader(
+        return DrawnWhenAsked(
             SeededDraws(self.train_set),
             self.batch_size,
             sampler=sampler,

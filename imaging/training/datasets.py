@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
 from imaging.preprocess import normalise_contrast
+from imaging.training.boxes import judge_box
 from imaging.training.errors import TrainingDataError
 
 BLOCK_SIZE = 100
@@ -114,7 +115,7 @@ def _read_fracatlas(root: Path, split: str) -> Collection:
                     boxes=boxes,
                     fractured=fractured,
                     boxes_known=bool(boxes) or not fractured,
-                    group=_id_block(path.stem),
+                    group=id_block(path.stem),
                 )
             )
     if wanted is not None:
@@ -136,7 +137,8 @@ def _ids_of_split(table: Path, split: str) -> set[str] | None:
     return {row["image_id"] for row in rows if row["split"] == split}
 
 
-def _id_block(stem: str) -> str:
+def id_block(stem: str) -> str:
+    """The group of a FracAtlas image, from its file name without suffix."""
     digits = "".join(ch for ch in stem if ch.isdigit())
     return f"block{int(digits) // BLOCK_SIZE:04d}" if digits else stem
 
@@ -156,7 +158,7 @@ def _read_yolo_labels(path: Path) -> tuple[tuple[tuple[float, float, float, floa
             faults.append(f"label line {number} is not 'class cx cy w h'")
             continue
         box = (cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2)
-        clipped, fault = _usable_box(box)
+        clipped, fault = judge_box(box)
         if fault:
             faults.append(f"label line {number} {fault}")
         if clipped is not None:
@@ -164,21 +166,6 @@ def _read_yolo_labels(path: Path) -> tuple[tuple[tuple[float, float, float, floa
     if not boxes:
         faults.append("fractured, but no usable box; used for image-level metrics only")
     return tuple(boxes), faults
-
-
-def _usable_box(
-    box: tuple[float, float, float, float],
-) -> tuple[tuple[float, float, float, float] | None, str | None]:
-    """The box within the image, and what was wrong with it; None when nothing of it can be used."""
-    x1, y1, x2, y2 = box
-    if not all(np.isfinite(box)) or x2 <= x1 or y2 <= y1:
-        return None, "has no area"
-    inside = (max(x1, 0.0), max(y1, 0.0), min(x2, 1.0), min(y2, 1.0))
-    if inside[2] <= inside[0] or inside[3] <= inside[1]:
-        return None, "lies outside the image"
-    # Rounding in the published labels puts edges a hair outside; only more than a hundredth is worth a word.
-    overshoot = max(-x1, -y1, x2 - 1.0, y2 - 1.0)
-    return inside, "reaches outside the image and was cut" if overshoot > 0.01 else None
 
 
 def _read_csv_layout(root: Path, split: str) -> Collection:
@@ -251,7 +238,7 @@ def _pixel_boxes(
         except ValueError:
             faults.append("a box is not four numbers")
             continue
-        box, fault = _usable_box((x1 / width, y1 / height, x2 / width, y2 / height))
+        box, fault = judge_box((x1 / width, y1 / height, x2 / width, y2 / height))
         if fault:
             faults.append(f"a box {fault}")
         if box is not None:

@@ -19,16 +19,16 @@ from imaging.labels import DETECTOR_CLASSES
 from imaging.manifest import MANIFEST_NAME, read_manifest
 from imaging.preprocess import PREPROCESSING_ID
 from imaging.training.calibration import fit_calibration
-from imaging.training.datasets import Collection, LabelledRadiograph, read_collection
+from imaging.training.datasets import Collection, LabelledRadiograph
 from imaging.training.errors import TrainingDataError
 from imaging.training.evaluate import as_table, records_of
 from imaging.training.metrics import ImageRecord, Thresholds, measure
 from imaging.training.operating_points import GUARANTEE, ChosenPoint, choose_points
-from imaging.training.train import TrainingConfig, split_development
 from imaging.yolov7.checkpoint import save_weights
 
 if TYPE_CHECKING:
     from imaging.training.module import FractureDetector
+    from imaging.training.train import TrainingConfig
 
 WEIGHTS_NAME = "detector.safetensors"
 VERSION = "0.1.0"
@@ -46,7 +46,7 @@ INTENDED_USE = (
 def write_release(
     out: Path,
     module: "FractureDetector",
-    config: TrainingConfig,
+    config: "TrainingConfig",
     collection: Collection,
     development: Sequence[LabelledRadiograph],
     *,
@@ -74,7 +74,9 @@ def write_release(
     return out
 
 
-def set_operation(folder: Path, data: Path, *, report: Callable[[str], None] = print) -> Path:
+def set_operation(
+    folder: Path, data: Path, *, split_list: Path | None = None, report: Callable[[str], None] = print
+) -> Path:
     """Choose operating points and calibration of existing weights anew, on the radiographs their training held out.
 
     Figures measured on other splits stay in the manifest under ``evaluations``, but no longer describe the points:
@@ -83,27 +85,47 @@ def set_operation(folder: Path, data: Path, *, report: Callable[[str], None] = p
     Args:
         folder: weights and manifest, whose record of the training says which part of the data was held out.
         data: the data set it was trained on.
+        split_list: where the training's split list lies now; None looks where the manifest says it lay.
         report: receives progress lines.
 
     Raises:
-        TrainingDataError: the data cannot be read, or the manifest names no split.
+        TrainingDataError: the data or the split list cannot be read, or the manifest names no split.
         ModelFilesError: the weights cannot be used.
     """
+    from imaging.training.train import learn_and_development  # which imports this module in its turn
+
     engine = FractureEngine.load(folder, boxes_only=True)
     document = engine.manifest.document
-    try:
-        config = document["training"]["config"]
-        split, folds, fold = str(config["split"]), int(config["folds"]), int(config["development_fold"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise TrainingDataError(
-            "the manifest does not say which radiographs were held out", "train the detector again with this version"
-        ) from error
-    collection = read_collection(data, split)
-    _, development = split_development(collection.samples, folds, fold)
+    config = _recorded(document)
+    if split_list is not None:
+        config = replace(config, split_list=str(split_list))
+    collection, _, development = learn_and_development(data, config, report=report)
     records, _ = records_of(Collection(name=collection.name, samples=tuple(development)), engine, report=report)
     _set_operation(document, collection, records, report)
     _write(folder, document)
     return folder
+
+
+def _recorded(document: dict[str, Any]) -> "TrainingConfig":
+    """The settings that a manifest records, as far as they decide which radiographs were held out."""
+    from imaging.training.train import TrainingConfig
+
+    try:
+        config = document["training"]["config"]
+        listed = {
+            "split_list": config.get("split_list"),
+            "development_split": str(config.get("development_split", TrainingConfig().development_split)),
+        }
+        return TrainingConfig(
+            split=str(config["split"]),
+            folds=int(config["folds"]),
+            development_fold=int(config["development_fold"]),
+            **listed,
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise TrainingDataError(
+            "the manifest does not say which radiographs were held out", "train the detector again with this version"
+        ) from error
 
 
 def _set_operation(
@@ -173,7 +195,7 @@ def _write(folder: Path, document: dict[str, Any]) -> None:
     partial.replace(folder / MANIFEST_NAME)
 
 
-def _document(config: TrainingConfig, collection: Collection, digest: str) -> dict[str, Any]:
+def _document(config: "TrainingConfig", collection: Collection, digest: str) -> dict[str, Any]:
     fractured = sum(sample.fractured for sample in collection.samples)
     neutral = {"sensitivity": 0.0, "specificity": 0.0}
     return {
@@ -216,7 +238,7 @@ def _document(config: TrainingConfig, collection: Collection, digest: str) -> di
     }
 
 
-def _start(config: TrainingConfig) -> str | dict[str, Any]:
+def _start(config: "TrainingConfig") -> str | dict[str, Any]:
     """What the weights were before this run; for a later stage, the whole record of the earlier one."""
     if config.start_from is not None:
         earlier = read_manifest(Path(config.start_from))

@@ -23,7 +23,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision import tv_tensors
 
 from imaging.training.datasets import LabelledRadiograph, RadiographDataset, Target
@@ -56,8 +56,8 @@ def seed_for(*parts: int) -> int:
 class EpochSampler(Sampler[tuple[int, int]]):
     """Weighted draws with replacement, fixed by (seed, epoch); every draw carries a seed for its own augmentation.
 
-    Lightning calls `set_epoch` before each epoch, after a resumption as well. With several devices each rank takes
-    every `world_size`-th draw of the same list.
+    Lightning calls `set_epoch` before each epoch, after a resumption as well; `DrawnWhenAsked` is the loader that
+    waits for it. With several devices each rank takes every `world_size`-th draw of the same list.
 
     Args:
         weights: chance of each image, in any unit.
@@ -89,6 +89,19 @@ class EpochSampler(Sampler[tuple[int, int]]):
         # A list and not a generator: the epoch that counts is the one set before iteration begins.
         places = range(self.rank, self.rank + len(self) * self.world_size, self.world_size)
         return iter([(chosen[place], seed_for(self.seed, self.epoch, place)) for place in places])
+
+
+class DrawnWhenAsked(DataLoader[Any]):
+    """A loader that begins an epoch when its first batch is asked for, not when its iterator is made.
+
+    Lightning makes the first iterator of a training before it reads the number of the epoch from the checkpoint and
+    before `EpochSampler.set_epoch`; loader processes are given their first draws at that moment. A resumed training
+    would begin with the draws of the first epoch once more.
+    """
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        """The batches of the epoch that is set when the first of them is asked for."""
+        yield from super().__iter__()
 
 
 class SeededDraws(Dataset[tuple[tv_tensors.Image, Target]]):

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from imaging.training.datasets import Collection, LabelledRadiograph, read_grey
 from imaging.training.errors import TrainingDataError
 
+REST = "rest"
+"""The split name for "all but the development split" of a split list."""
 SHARE_NAMES = ("train", "val", "test")
 HASH_SIDE = 16
 NEAR_DISTANCE = 8
@@ -182,6 +184,21 @@ def read_list(path: Path) -> dict[str, str]:
                     f"{path.name}:{reader.line_num} puts an image into a second split", "keep one row per image"
                 )
     return assignment
+
+
+def with_rest(assignment: Mapping[str, str], split: str, development_split: str) -> dict[str, str]:
+    """The list as a training reads it: when it learns from `REST`, all but the development split bear that name.
+
+    Raises:
+        TrainingDataError: the training would learn from the images that it is judged on.
+    """
+    if split == development_split:
+        raise TrainingDataError(
+            f"the split {split!r} is both learnt from and held out", f"name two splits, or learn from {REST!r}"
+        )
+    if split != REST:
+        return dict(assignment)
+    return {image: part if part == development_split else REST for image, part in assignment.items()}
 
 
 def part_of(collection: Collection, assignment: Mapping[str, str], split: str) -> Collection:

@@ -16,15 +16,13 @@ from imaging.training.audit import vet
 from imaging.training.datamodule import FractureDataModule
 from imaging.training.datasets import Collection, LabelledRadiograph, read_collection
 from imaging.training.errors import TrainingDataError
+from imaging.training.memory import keep_freed_memory
 from imaging.training.module import FractureDetector, WeightAverage
 from imaging.training.reproducible import SeedEachBatch, add_head_dropout, log_version, positive_share
-from imaging.training.splits import part_of, read_list
+from imaging.training.splits import part_of, read_list, with_rest
 from imaging.yolov7 import LossGains, Yolov7, build, ota_loss, plain_loss
 from imaging.yolov7.checkpoint import load_weights
 from imaging.yolov7.efficientnet_lite import EfficientNetLite0, fold_imagenet_state
-
-REST = "rest"
-"""The split name for "all but the development split" of a split list."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,10 +126,8 @@ def learn_and_development(
     collection = vet(collection, data, on_bad_data=config.on_bad_data, out=out, report=report)
     if config.split_list is None:
         return collection, *split_development(collection.samples, config.folds, config.development_fold)
-    assignment = read_list(Path(config.split_list))
+    assignment = with_rest(read_list(Path(config.split_list)), config.split, config.development_split)
     development = list(part_of(collection, assignment, config.development_split).samples)
-    if config.split == REST:
-        assignment = {image: REST if part != config.development_split else part for image, part in assignment.items()}
     learn = part_of(collection, assignment, config.split)
     return learn, list(learn.samples), development
 
@@ -205,6 +201,7 @@ def run(
         TrainingDataError: the data cannot be used at all; single bad rows are reported and left out.
     """
     config = config or TrainingConfig()
+    keep_freed_memory()
     pl.seed_everything(config.seed, workers=True, verbose=False)
     collection, learn, development = learn_and_development(data, config, out=out, report=report)
     learn += _extra_samples(data, config, report)

@@ -3,6 +3,13 @@
 The check reads label files and tables itself, with their row numbers, and decodes every image, so that a damaged file
 is found before the first epoch and not in it.
 
+What has two readings is a warning (`Effect.NOTE`): it is kept, and ``cds data check`` does not fail for it. Of 3,553
+FracAtlas images these are 49 that end in a decoder's flat grey, as a file does that was cut short and saved again
+(``data.image.cut_short``), and 31 pairs that look like one picture although they lie in different id blocks, so that a
+split by block may part them (``data.image.near_duplicate``). Two of the pairs carry opposite labels and are named as
+that (``data.image.near_contradiction``): IMG0002738 and IMG0004121, of which all bits of the hash agree, and IMG0002979
+and IMG0004290. `imaging.training.splits.near_duplicates` says what such a hash can and cannot tell.
+
 Map
 ---
 ``findings``   a finding, its effect, and the report of all findings.

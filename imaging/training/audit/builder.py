@@ -7,6 +7,8 @@ from pathlib import Path
 from imaging.training.audit.files import ContentCheck, image_fault
 from imaging.training.audit.findings import AuditReport, Effect, Finding
 from imaging.training.boxes import Box, BoxFault, judge_box
+from imaging.training.datasets import LabelledRadiograph
+from imaging.training.splits import near_duplicates
 
 SAME_BOX = 1e-6
 """Two boxes are one when no edge differs by more than this share of a side."""
@@ -23,6 +25,8 @@ class Audit:
         self.findings: list[Finding] = []
         self.contents = ContentCheck()
         self.listed: set[str] = set()
+        self.groups: dict[str, str] = {}
+        """Group of each image; of an image that is not here, its own name."""
         self.images = self.fractured = self.boxes = 0
 
     def add(
@@ -52,7 +56,8 @@ class Audit:
         )
 
     def check_images(self, paths: Sequence[Path], fractured: dict[str, bool]) -> None:
-        """Decode every file; name those that are damaged, empty of content, or one file twice."""
+        """Decode every file; name those that are damaged, empty of content, one file twice, or look-alikes."""
+        copies: set[str] = set()
         for path in self.track(paths):
             fault = image_fault(path)
             if fault is not None:
@@ -62,6 +67,7 @@ class Audit:
             twin = self.contents.twin_of(path)
             if twin is None:
                 continue
+            copies.add(path.name)
             contradicts = fractured.get(path.name) != fractured.get(twin.name)
             self.add(
                 "image.contradiction" if contradicts else "image.duplicate",
@@ -70,6 +76,30 @@ class Audit:
                 "Look which label is right, and take the other away." if contradicts else "Take one of them away.",
                 Effect.IMAGE_OUT if contradicts else Effect.NOTE,
                 image=path.name,
+            )
+
+        self._check_look_alikes([path for path in paths if path.name not in copies], fractured)
+
+    def _check_look_alikes(self, paths: Sequence[Path], fractured: dict[str, bool]) -> None:
+        """Name pairs that look like one picture, where that matters: in two groups, or with opposite labels."""
+        path_of = {path.name: path for path in paths}
+        pictures = [
+            LabelledRadiograph(image_id=name, path=path, boxes=(), fractured=fractured[name])
+            for name, path in path_of.items()
+        ]
+        for pair in near_duplicates(pictures):
+            contradicts = fractured[pair.first] != fractured[pair.second]
+            groups = {self.groups.get(name, name) for name in (pair.first, pair.second)}
+            if not contradicts and len(groups) == 1:
+                continue
+            alike = f"looks like {pair.first}{', mirrored' if pair.mirrored else ''}"
+            self.add(
+                "image.near_contradiction" if contradicts else "image.near_duplicate",
+                path_of[pair.second],
+                f"{alike}, with the opposite label" if contradicts else f"{alike}, which is in another group",
+                "Look at both: which label is right?" if contradicts else "Look at both; cds data split joins them.",
+                Effect.NOTE,
+                image=pair.second,
             )
 
     def check_box(self, box: Box, seen: list[Box], file: Path, row: int, image: str) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from imaging.training.audit.builder import Audit, read_rows
 from imaging.training.audit.findings import Effect
 from imaging.training.boxes import Box, judge_box
-from imaging.training.datasets import IMAGE_SUFFIXES
+from imaging.training.datasets import IMAGE_SUFFIXES, id_block
 from imaging.training.importers.found import FOREIGN_SUFFIXES
 
 
@@ -31,6 +31,7 @@ def audit_fracatlas(found: Audit) -> None:
                 )
             else:
                 paths[path.name], fractured[path.name] = path, broken
+    found.groups = {name: id_block(path.stem) for name, path in paths.items()}
     found.images, found.fractured = len(paths), sum(fractured.values())
     found.check_images(list(paths.values()), fractured)
     unboxed = _audit_label_files(found, {path.stem: name for name, path in paths.items()}, fractured)

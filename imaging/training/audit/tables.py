@@ -67,6 +67,7 @@ def _audit_image_rows(found: Audit, path: Path) -> dict[str, bool]:
             found.add(code, path, reason, remedy, effect, row=row, image=image)
         else:
             fractured[image] = bool(label)
+            found.groups[image] = entry.get("group") or image
             _check_size(found, path, row, entry)
     _check_groups(found, path, rows)
     return fractured

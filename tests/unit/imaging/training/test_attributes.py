@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from imaging.attributes.model import AttributeModel
+from imaging.engine import FractureEngine
 from imaging.errors import ModelFilesError
 from imaging.labels import FracturePattern, LimbGroup
 from imaging.manifest import read_manifest
 from imaging.training import attributes, evaluate_attributes
-from imaging.training.attributes import AttributeConfig
+from imaging.training.attributes import AttributeConfig, unseen_by
 from imaging.training.attributes_data import (
     look_alike_group,
     pattern_of,
@@ -22,6 +23,7 @@ from imaging.training.attributes_data import (
     read_samples,
     read_types,
 )
+from imaging.training.attributes_features import FeatureTable
 from imaging.training.attributes_fit import (
     Standard,
     answering_threshold,
@@ -35,7 +37,9 @@ from imaging.training.attributes_fit import (
 )
 from imaging.training.attributes_heads import HeadSettings
 from imaging.training.attributes_metrics import pattern_metrics
+from imaging.training.datasets import read_collection, read_grey
 from imaging.training.errors import TrainingDataError
+from imaging.training.splits import plan_splits, shares_of, write_list
 from tests.support.radiographs import striped_bone, write_fracatlas, write_weights
 from tests.support.shared import requires_shared, shared_dir
 
@@ -138,7 +142,7 @@ def test_evaluation_says_what_it_was_trained_on(fitted: tuple[Path, Path, list[s
     (fresh / "images" / "0.png").write_bytes(b"")
     # The drawing is seeded: what is drawn anew is the same image, so one pixel is changed.
     for path in (fresh / "images").glob("[123].png"):
-        image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        image = read_grey(path)
         image[0, 0] ^= 1
         cv2.imwrite(str(path), image)
     result = evaluate_attributes.run(fresh, model=folder, runtime="torch", rounds=10)
@@ -263,3 +267,21 @@ def test_fracatlas_flags() -> None:
     assert all(sample.limbs and any(sample.limbs.values()) for sample in samples)
     hips = [sample for sample in samples if sample.limbs and sample.limbs.get(LimbGroup.HIP_PELVIS)]
     assert 0 < len(hips) < len(samples)
+
+
+@pytest.mark.parametrize("split", ["rest", "fold0"])
+def test_what_a_detector_has_seen_comes_from_its_split_list(tmp_path: Path, split: str) -> None:
+    data = write_fracatlas(tmp_path / "fa", fractured=3, healthy=3)
+    radiographs = read_collection(data).samples
+    folds = plan_splits(radiographs, shares_of("kfold", 3), seed=0)
+    folder = write_weights(tmp_path / "model")
+    document = json.loads((folder / "manifest.json").read_text())
+    listed = write_list(tmp_path / "folds.csv", radiographs, folds)
+    settings = {"split_list": str(listed), "split": split, "development_split": "fold1", "folds": 3}
+    document["training"] = {"config": settings}
+    (folder / "manifest.json").write_text(json.dumps(document))
+    samples = tuple(read_fracatlas(data, "all"))
+    table = FeatureTable(samples=samples, vectors=np.zeros((6, 1), dtype=np.float32), max_scores=np.zeros(6))
+    unseen = unseen_by(FractureEngine.load(folder, runtime="torch", boxes_only=True), table)
+    wanted = {"rest": {"fold1"}, "fold0": {"fold1", "fold2"}}[split]
+    assert list(unseen) == [folds[sample.image_id] in wanted for sample in samples]

@@ -9,7 +9,7 @@ import pytest
 
 from imaging.training.audit import REPORT_NAME, Effect, audit, clean, vet
 from imaging.training.audit.files import filled_share
-from imaging.training.datasets import read_collection
+from imaging.training.datasets import read_collection, read_grey
 from imaging.training.errors import TrainingDataError
 from tests.support.radiographs import write_fracatlas
 
@@ -133,6 +133,22 @@ def test_a_file_cut_short_and_saved_again_is_noted() -> None:
     assert filled_share(pixels) == 0.0
     pixels[150:, 20:] = 128 / 255
     assert filled_share(pixels) == pytest.approx(0.25)
+
+
+def test_look_alikes_matter_between_groups_and_labels(tmp_path: Path) -> None:
+    """Two views of one block may look alike; a copy in another block, or with another label, is named."""
+    root = write_fracatlas(tmp_path / "fa")
+    healthy = root / "images" / "Non_fractured"
+    one = read_grey(healthy / "IMG0000800.jpg")
+    (root / "split.csv").unlink()
+    cv2.imwrite(str(healthy / "IMG0000801.png"), one)
+    assert findings(root) == {}
+    cv2.imwrite(str(healthy / "IMG0001600.png"), one, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    assert findings(root) == {"data.image.near_duplicate": [("IMG0001600.png", None, Effect.NOTE)] * 2}
+    (healthy / "IMG0001600.png").rename(root / "images" / "Fractured" / "IMG0001600.png")
+    found = findings(root)
+    assert found.keys() == {"data.image.near_contradiction", "data.label.missing"}
+    assert {effect for _, _, effect in found["data.image.near_contradiction"]} == {Effect.NOTE}
 
 
 def test_training_goes_on_or_stops(tmp_path: Path) -> None:

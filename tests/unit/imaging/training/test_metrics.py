@@ -39,7 +39,7 @@ def random_records(seed: int, count: int = 40) -> list[ImageRecord]:
     for number in range(count):
         truth = [[x, y, x + w, y + h] for x, y, w, h in rng.uniform(5, 60, (rng.integers(0, 3), 4))]
         boxes = [np.array(box) + rng.normal(0, 3, 4) for box in truth if rng.random() < 0.8]
-        boxes += [[x, y, x + w, y + h] for x, y, w, h in rng.uniform(5, 60, (rng.integers(0, 4), 4))]
+        boxes += [np.array([x, y, x + w, y + h]) for x, y, w, h in rng.uniform(5, 60, (rng.integers(0, 4), 4))]
         records.append(record(number, truth, boxes, scores[used : used + len(boxes)]))
         used += len(boxes)
     return records
@@ -67,7 +67,7 @@ def test_counting_an_image_twice_equals_having_it_twice() -> None:
 def test_area_under_curve_equals_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     positive = rng.random(200) < 0.3
-    scores = np.round(rng.random(200) + positive * 0.3, 1)
+    scores = np.round(rng.random(200) + np.where(positive, 0.3, 0.0), 1).astype(np.float64)
     assert area_under_curve(positive, scores) == pytest.approx(roc_auc_score(positive, scores))
     assert np.isnan(area_under_curve(np.zeros(3, dtype=bool), np.ones(3)))
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imaging.training.datasets import Collection, LabelledRadiograph, read_collection
+from imaging.training.datasets import Collection, LabelledRadiograph, read_collection, read_grey
 from imaging.training.errors import TrainingDataError
 from imaging.training.splits import (
     describe_splits,
@@ -94,8 +94,8 @@ def test_copies_are_found_and_kept_together(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for sample in samples:  # blurred noise: each picture unlike every other
         picture = cv2.GaussianBlur(rng.integers(0, 255, (120, 96)).astype(np.uint8), (0, 0), 6)
-        cv2.imwrite(str(sample.path), cv2.normalize(picture, None, 0, 255, cv2.NORM_MINMAX))
-    original = cv2.imread(str(samples[0].path), cv2.IMREAD_GRAYSCALE)
+        cv2.imwrite(str(sample.path), cv2.equalizeHist(picture))
+    original = read_grey(samples[0].path)
     small = cv2.resize(original, None, fx=0.8, fy=0.8, interpolation=cv2.INTER_AREA)
     cv2.imwrite(str(samples[3].path), cv2.convertScaleAbs(small, alpha=0.9, beta=8))
     cv2.imwrite(str(samples[4].path), original[:, ::-1])

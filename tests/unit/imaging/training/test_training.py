@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -9,16 +11,18 @@ import torch
 
 from imaging.engine import FractureEngine
 from imaging.manifest import read_manifest
-from imaging.training import evaluate
+from imaging.training import evaluate, release
 from imaging.training.datamodule import FractureDataModule
 from imaging.training.datasets import read_collection
 from imaging.training.errors import TrainingDataError
+from imaging.training.metrics import ImageRecord, Interval, Thresholds, measure
 from imaging.training.module import FractureDetector, WeightAverage
-from imaging.training.release import record_validation
+from imaging.training.release import record_validation, set_operation
+from imaging.training.splits import REST, plan_splits, shares_of, write_list
 from imaging.training.train import TrainingConfig, run
 from imaging.yolov7 import build, ota_loss, plain_loss
 from imaging.yolov7.graphs import YOLOV7_TINY
-from tests.support.radiographs import write_fracatlas
+from tests.support.radiographs import write_fracatlas, write_weights
 
 TINY = TrainingConfig(
     graph="yolov7-tiny",
@@ -35,10 +39,23 @@ TINY = TrainingConfig(
 )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_resamples() -> Iterator[None]:
+    """A training measures itself with 1,000 bootstrap resamples; a few will do here."""
+
+    def quick(records: Sequence[ImageRecord], thresholds: Thresholds, *, rounds: int = 5) -> dict[str, Interval]:
+        return measure(records, thresholds, rounds=min(rounds, 5))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(release, "measure", quick)
+        patch.setattr(evaluate, "measure", quick)
+        yield
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """(data, release folder) of one epoch."""
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)  # more of them wait for each other where processors are shared
     root = tmp_path_factory.mktemp("training")
     data = write_fracatlas(root / "fa")
     return data, run(data, root / "out", config=TINY, progress=False, report=lambda _: None)
@@ -84,6 +101,26 @@ def test_independent_figures_replace_those_of_the_choice(trained: tuple[Path, Pa
     assert manifest.document["operating_points"]["high_specificity"]["measured_on"] == "fracatlas/val"
     assert "4 radiographs" in manifest.validation
     assert manifest.document["development"]["metrics"]
+
+
+def test_operating_points_come_from_the_part_that_the_split_list_held_out(tmp_path: Path) -> None:
+    data = write_fracatlas(tmp_path / "fa", fractured=6, healthy=6)
+    samples = read_collection(data).samples
+    folds = plan_splits(samples, shares_of("kfold", 3), seed=0)
+    listed = write_list(tmp_path / "folds.csv", samples, folds)
+    folder = write_weights(tmp_path / "release", image_size=64)
+    document = json.loads((folder / "manifest.json").read_text())
+    settings = asdict(replace(TINY, split=REST, split_list="gone.csv", development_split="fold2"))
+    document["training"] = {"config": settings}
+    (folder / "manifest.json").write_text(json.dumps(document))
+    with pytest.raises(TrainingDataError, match=r"no split list 'gone\.csv'"):
+        set_operation(folder, data, report=lambda _: None)
+    held_out = [sample for sample in samples if folds[sample.image_id] == "fold2"]
+    lines: list[str] = []
+    set_operation(folder, data, split_list=listed, report=lines.append)
+    development = json.loads((folder / "manifest.json").read_text()).get("development")
+    assert development is not None, lines
+    assert development["n"] == len(held_out) == 4
 
 
 def test_resume_goes_on_where_it_stopped(trained: tuple[Path, Path]) -> None:
