@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SHARED ?= ../shared
 
-.PHONY: demo test bench bench-geometry bench-export edge lint serve pin clean
+.PHONY: demo test bench bench-geometry bench-export bench-detectors edge lint serve pin clean
 
 demo: $(STAMP)
 	$(BIN)/cds demo --out demo-output

@@ -164,7 +164,7 @@ class OperatingPoint:
     specificity: float
     """Image-level specificity on the same data, 0..1."""
     sensitivity_low: float | None = None
-    """Lower end of the one-sided 95 % bound of the sensitivity on the images that set the threshold."""
+    """Lower end of the one-sided 95 % bound of the sensitivity on the same images."""
     specificity_low: float | None = None
     """The same for the specificity."""
 

@@ -23,7 +23,7 @@ from imaging.training.datasets import Collection, LabelledRadiograph
 from imaging.training.errors import TrainingDataError
 from imaging.training.evaluate import as_table, records_of
 from imaging.training.metrics import ImageRecord, Thresholds, measure
-from imaging.training.operating_points import GUARANTEE, ChosenPoint, choose_points
+from imaging.training.operating_points import GUARANTEE, ChosenPoint, choose_points, lower_bound
 from imaging.yolov7.checkpoint import save_weights
 
 if TYPE_CHECKING:
@@ -175,8 +175,8 @@ def _set_operation(
 def record_validation(folder: Path, result: dict[str, Any], words: str) -> None:
     """Put the figures that `imaging.training.evaluate.run` measured on another split into the manifest.
 
-    They replace those of the operating points too: on the images that a threshold was chosen on, it looks better than
-    it is. The figures of those images stay under ``development``.
+    They replace those of the operating points too, lower bounds included: on the images that a threshold was chosen on,
+    it looks better than it is. The figures of those images stay under ``development``.
     """
     document = json.loads((folder / MANIFEST_NAME).read_text(encoding="utf-8"))
     name = f"{result['dataset']}/{result['split']}"
@@ -184,8 +184,13 @@ def record_validation(folder: Path, result: dict[str, Any], words: str) -> None:
     document["validation"] = words
     for point, figures in document["operating_points"].items():
         measured = {kind: result["metrics"].get(f"{kind}_{point}") for kind in ("sensitivity", "specificity")}
-        if all(measured.values()):
-            figures.update({kind: one["value"] for kind, one in measured.items()}, measured_on=name)
+        if not all(measured.values()):
+            continue
+        counts = {"sensitivity": result["n_fractured"], "specificity": result["n"] - result["n_fractured"]}
+        for kind, one in measured.items():
+            figures[kind] = one["value"]
+            figures[f"{kind}_low"] = round(lower_bound(round(one["value"] * counts[kind]), counts[kind]), 4)
+        figures["measured_on"] = name
     _write(folder, document)
 
 
