@@ -66,6 +66,10 @@ class FittedHead:
     undetermined_below: float = 0.0
 
 
+NEVER_ANSWERS = 1.01
+"""A threshold that no probability reaches."""
+
+
 def _cross_calibrated(scores: Floats, folds: Ints, fit: Callable[[Bools], Line]) -> Floats:
     """Logits [n, K] of each image by a line fitted on the held-out scores of the other folds; `fit` gets their mask."""
     logits = np.zeros(scores.shape)
@@ -100,11 +104,15 @@ def fit_patterns(table: FeatureTable, settings: HeadSettings) -> tuple[tuple[Fra
         for source in np.unique(sources).tolist()
     }
     head = final_head(table.vectors, targets, weights, settings.pattern_penalty, softmax_line(scores, labels))
+    threshold = answering_threshold(probabilities, labels, settings.wanted_accuracy)
+    if metrics.get("accuracy_answered", {"value": 0.0})["value"] < settings.wanted_accuracy:
+        # Thresholds set the same way did not keep their promise on the folds they were not set on.
+        threshold = NEVER_ANSWERS
     return patterns, FittedHead(
         head=head,
         metrics=metrics,
         held_out=probabilities,
-        undetermined_below=answering_threshold(probabilities, labels, settings.wanted_accuracy),
+        undetermined_below=threshold,
     )
 
 

@@ -94,7 +94,7 @@ def test_written_description_equals_the_reference(name: str) -> None:
 
 
 def test_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"'yolov8'; known graphs: yolov7, yolov7-tiny"):
+    with pytest.raises(ValueError, match=r"'yolov8'; known graphs: .*yolov7, yolov7-tiny"):
         build("yolov8", 1)
 
 
