@@ -18,7 +18,7 @@ from imaging.training.errors import TrainingDataError
 from imaging.training.train import split_development
 from imaging.yolov7 import letterbox
 
-CALIBRATION_IMAGES: Final = 96
+CALIBRATION_IMAGES: Final = 256
 """Half of them fractured where there are enough; ranges no longer move beyond some dozens."""
 AGREEMENT_IMAGES: Final = 50
 _SEED: Final = 20261122
