@@ -88,7 +88,7 @@ def _grade(facts: CaseFacts, writer: Writer, flags: tuple[RedFlag, ...]) -> tupl
     ]
     return _undetermined(
         writer,
-        f"Not graded: {join(missing)} not stated, and the image analysis locates a fracture without measuring it.",
+        f"Not graded: {join(missing)} not stated; what is measured on the image does not count for the grade.",
         *facts.fracture_record,
     )
 

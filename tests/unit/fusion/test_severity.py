@@ -128,7 +128,7 @@ def test_the_grade_needs_what_it_rests_on(context: dict[str, Any], grade: Severi
 def test_the_image_alone_grades_nothing_and_says_why() -> None:
     assessment = assess(image=findings(FractureCall.DEFINITE, BodyRegion.ANKLE), person=patient(40))
     assert assessment.severity.grade is Severity.UNDETERMINED
-    assert "without measuring" in assessment.severity.reasons[0].text
+    assert "does not count for the grade" in assessment.severity.reasons[0].text
     assert any("not taken from the image" in one.text for one in assessment.severity.not_judged)
 
 
