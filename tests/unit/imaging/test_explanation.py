@@ -19,7 +19,7 @@ from imaging.explanation.gradients import grad_cam, log_scores
 from imaging.explanation.render import LEGEND_PX, PICTURE_SIDE_PX, draw
 from imaging.explanation.results import Explanation, MapMethod, MapTarget
 from imaging.explanation.sanity import rank_correlation, sanity_check
-from imaging.manifest import SHIPPED_WEIGHTS, DetectorManifest, read_manifest
+from imaging.manifest import DetectorManifest, read_manifest
 from imaging.phantom.build import make_phantom
 from imaging.phantom.spec import FractureSpec, PhantomBone, PhantomSpec
 from imaging.results import BoxPx, FractureCall, FractureDetection
@@ -186,8 +186,6 @@ def phantom_pixels() -> NDArray[np.float32]:
 @pytest.mark.parametrize("method", MapMethod)
 def test_maps_of_the_shipped_weights_depend_on_what_was_learnt(method: MapMethod) -> None:
     """Adebayo et al. 2018: with every weight random, little of the map may remain."""
-    if not (SHIPPED_WEIGHTS / "manifest.json").is_file():
-        pytest.skip("no weights are shipped")
     explainer = Explainer.load(steps=3)
     traced = TracedRadiograph(explainer, phantom_pixels())
     best = int(traced.log_scores.argmax())
