@@ -1,6 +1,5 @@
 """`AttributeModel`: what the detector's features tell of a radiograph beside its boxes."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
@@ -11,14 +10,12 @@ from torch import Tensor
 from imaging.attributes.heads import AffineHead
 from imaging.attributes.manifest import REFIT, AttributeManifest, read_attribute_manifest
 from imaging.attributes.pooling import pool_statistics
+from imaging.calibration import log_odds
 from imaging.errors import ModelFilesError
 from imaging.labels import FracturePattern
 from imaging.results import ImageAttributes, PatternEstimate
 from imaging.yolov7.checkpoint import CheckpointError, load_weights
 from imaging.yolov7.postprocess import LetterboxTransform
-
-SMALLEST_SCORE = 1e-4
-"""Detector scores are kept this far from 0 and 1 before their log odds are taken."""
 
 PATTERN, DISPLACED, LIMB, VIEW, HARDWARE, FRACTURE = "pattern", "displaced", "limb", "view", "hardware", "fracture"
 """Names of the heads in the weight file; each may be missing, when no data taught it."""
@@ -156,12 +153,6 @@ class AttributeModel:
             return []
         values: list[float] = torch.sigmoid(head(vector)).tolist()
         return values
-
-
-def log_odds(score: float) -> float:
-    """``ln(p / (1 - p))`` of a detector score, kept finite."""
-    clipped = min(max(score, SMALLEST_SCORE), 1 - SMALLEST_SCORE)
-    return math.log(clipped / (1 - clipped))
 
 
 def _vector(features: Sequence[Tensor] | Tensor, transform: LetterboxTransform | None) -> Tensor:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from imaging.attributes.heads import AffineHead
-from imaging.attributes.model import log_odds
+from imaging.calibration import log_odds
 from imaging.labels import FracturePattern
 from imaging.training.attributes_features import FeatureTable
 from imaging.training.attributes_fit import (

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from imaging.attributes.heads import AffineHead
-from imaging.attributes.model import AttributeModel, log_odds
+from imaging.attributes.model import AttributeModel
+from imaging.calibration import log_odds
 from imaging.attributes.pooling import STATISTICS_ID, pool_statistics
 from imaging.errors import ModelFilesError
 from imaging.labels import FracturePattern, LimbGroup
