@@ -8,8 +8,8 @@ import torch
 
 from imaging.attributes.heads import AffineHead
 from imaging.attributes.model import AttributeModel
-from imaging.calibration import log_odds
 from imaging.attributes.pooling import STATISTICS_ID, pool_statistics
+from imaging.calibration import log_odds
 from imaging.errors import ModelFilesError
 from imaging.labels import FracturePattern, LimbGroup
 from imaging.yolov7.checkpoint import save_weights
