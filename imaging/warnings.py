@@ -88,6 +88,7 @@ WARNINGS: Final[Mapping[str, str]] = MappingProxyType(
         "imaging.geometry.hardware": "A nail or plate seems to lie along the bone and hides its edges.",
         "imaging.geometry.too_uncertain": "The edges leave the value too uncertain to be of use.",
         "imaging.geometry.no_line": "No fracture line stands out clearly enough to be measured.",
+        "imaging.geometry.not_among_best": "Only definite findings, or else the best suspected one, are measured.",
         "imaging.geometry.no_overlap": "The fragments are not seen to lie side by side: no shortening was measured.",
         "imaging.geometry.no_calibrated_spacing": (
             "Without a pixel spacing calibrated to the patient, lengths are given in pixels only."

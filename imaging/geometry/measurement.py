@@ -17,6 +17,9 @@ from imaging.results import BoxPx, FractureGeometry, Measurement, PixelSpacing, 
 QUANTITIES: Final = ("line_length", "shaft_width", "displacement", "angulation", "shortening")
 """Names of the quantities in `FractureGeometry.not_measured`; ``millimetres`` stands there for all lengths in mm."""
 
+NOT_AMONG_BEST: Final = "imaging.geometry.not_among_best"
+"""Reason for a box that nobody tried to measure, because others matter more."""
+
 _MIN_EDGE: Final = 0.012
 """Grey levels per pixel of the clearest edges: below, nothing can be traced."""
 _MIN_EDGE_OVER_NOISE: Final = 2.0
@@ -81,6 +84,15 @@ def measure(pixels: NDArray[np.float32], box: BoxPx, spacing: PixelSpacing | Non
     if fits:
         return _geometry(window, max(fits, key=lambda found: found.likeness), spacing)
     return next(found for found in looked if isinstance(found, FractureGeometry))
+
+
+def not_measured(reason: str) -> FractureGeometry:
+    """The geometry of a fracture that nobody tried to measure.
+
+    Args:
+        reason: Code of `imaging.warnings` that stands beside every quantity.
+    """
+    return _refusal(reason)
 
 
 def _look(window: Window, pair: Pair) -> Fragments | FractureGeometry:

@@ -1,14 +1,16 @@
 """The engine on random weights: places, calls, runtimes, damaged files."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from imaging.engine import FractureEngine
+from imaging.engine import MEASURED_DETECTIONS, FractureEngine
 from imaging.errors import ModelFilesError
+from imaging.geometry.measurement import NOT_AMONG_BEST
 from imaging.preprocess import normalise_contrast, prepare
 from imaging.radiograph import Radiograph
 from imaging.results import FractureCall, PixelSpacing, SpacingOrigin
@@ -40,6 +42,19 @@ def test_findings_lie_in_the_image_and_carry_millimetres(weights: Path) -> None:
         assert detection.box_height_mm == pytest.approx((box.y2 - box.y1) * 0.2)
         assert detection.call is FractureCall.SUSPECTED
     assert findings.call is FractureCall.SUSPECTED
+
+
+@pytest.mark.parametrize(("definite", "measured"), [(0, 1), (2, 2), (5, MEASURED_DETECTIONS)])
+def test_only_the_best_boxes_are_measured(definite: int, measured: int, weights: Path) -> None:
+    engine = FractureEngine.load(weights, runtime="torch")
+    scores = [row[4] for row in engine.detect(radiograph().pixels).tolist()]
+    assert len(scores) > definite
+    threshold = (scores[definite] + scores[definite - 1]) / 2 if definite else 1.0
+    point = replace(engine.manifest.high_specificity, threshold=threshold)
+    engine.manifest = replace(engine.manifest, high_specificity=point)
+    found = engine.analyse(radiograph()).detections
+    left_out = [set(dict(one.geometry.not_measured).values()) == {NOT_AMONG_BEST} for one in found if one.geometry]
+    assert left_out == [False] * measured + [True] * (len(found) - measured)
 
 
 def test_openvino_and_torch_agree(weights: Path) -> None:
