@@ -62,5 +62,7 @@ class ClinicalContext:
     clinical_suspicion_high: bool | None = None
     """Findings on examination that suggest a fracture whatever the radiograph shows."""
     non_ambulant_infant: bool | None = None
+    operated: bool | None = None
+    """The fracture was operated on (plate, nail, wires); rehabilitation after an operation is shown only then."""
     calcium_diet_mg_per_day: float | None = None
     """Calcium from food, mg per day."""

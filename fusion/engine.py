@@ -10,6 +10,8 @@ from fusion.drug_safety import drug_safety
 from fusion.errors import InputError
 from fusion.evidence_base import EvidenceBase
 from fusion.facts import CaseFacts
+from fusion.fragility import assess_fragility
+from fusion.guard import guarded_advice
 from fusion.healing import estimate_healing
 from fusion.lifestyle import lifestyle_advice
 from fusion.narrative import cited_sources, limitations, old_results, statements_of, summary
@@ -90,9 +92,10 @@ class FusionEngine:
         advice = self._advice(facts)
         follow_ups = follow_up(facts, writer, healing)
         risks = risk_statements(facts, writer)
+        fragility = assess_fragility(facts, writer)
         limits = limitations(facts, writer)
         head = summary(facts, writer, severity, healing)
-        statements = (head, *statements_of(severity, healing, advice, follow_ups), *risks, *limits)
+        statements = (head, *statements_of(severity, healing, advice, follow_ups, fragility), *risks, *limits)
         cited = [one for statement in statements for one in statement.evidence]
         return Assessment(
             created=as_of,
@@ -106,6 +109,7 @@ class FusionEngine:
             sources=cited_sources(self._evidence, cited),
             evidence_version=self._evidence.version,
             warnings=self._warnings(facts),
+            fragility=fragility,
         )
 
     def _advice(self, facts: CaseFacts) -> tuple[Advice, ...]:
@@ -117,7 +121,7 @@ class FusionEngine:
             *supplement_advice(facts, self._writer, safety),
             *lifestyle_advice(facts, self._writer),
         )
-        return tuple(sorted(lines, key=lambda one: _ACTION_ORDER.index(one.action)))
+        return tuple(sorted(guarded_advice(lines, self._evidence), key=lambda one: _ACTION_ORDER.index(one.action)))
 
     def _warnings(self, facts: CaseFacts) -> tuple[str, ...]:
         """Codes of `fusion.warnings.WARNINGS`, some with a detail."""

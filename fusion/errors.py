@@ -1,6 +1,6 @@
 """What can go wrong here.
 
-    FusionError                 fusion
+    FusionError                 fusion.error
     +-- EvidenceError           fusion.evidence.invalid    a file of the evidence base breaks its schema
     |   +-- UnknownEvidenceError fusion.evidence.unknown   an identifier that the evidence base does not hold
     +-- InputError              fusion.input.invalid       an argument that no assessment can start from
@@ -12,7 +12,7 @@ Messages carry file names and evidence identifiers, never patient data.
 class FusionError(Exception):
     """Base of all errors of this package."""
 
-    code: str = "fusion"
+    code: str = "fusion.error"
 
     def __init__(self, message: str, *, remedy: str) -> None:
         """Keeps what is wrong (`message`) and how to mend it (`remedy`)."""

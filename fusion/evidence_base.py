@@ -70,9 +70,13 @@ class EvidenceBase:
         return next((one for one in _WEAKEST_FIRST if one in found), Certainty.COMPUTED)
 
     def only_unverified(self, evidence_ids: Iterable[str]) -> bool:
-        """True when nothing but unverified entries stands behind a statement; False for no evidence at all."""
+        """True when nothing but unverified entries stands behind a statement; False for no evidence at all.
+
+        Rules of this engine are no evidence of their own: they lend an unverified figure no weight.
+        """
         entries = [self[one] for one in evidence_ids]
-        return bool(entries) and all(entry.is_unverified for entry in entries)
+        sourced = [entry for entry in entries if entry.status is not EvidenceStatus.COMPUTED]
+        return bool(sourced) and all(entry.is_unverified for entry in sourced)
 
     def reference(self, evidence_id: str) -> SourceReference:
         """An entry as a report cites it.

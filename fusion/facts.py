@@ -126,6 +126,11 @@ class CaseFacts:
         return self.region is BodyRegion.HIP
 
     @property
+    def hip_in_view(self) -> bool:
+        """The hip is stated, or on the radiograph: one of the hip or of the whole pelvis."""
+        return self.is_hip or (self.context.site is None and self.region is BodyRegion.PELVIS)
+
+    @property
     def is_wrist(self) -> bool:
         """The fracture, if any, is one of the wrist (distal radius or scaphoid)."""
         if self.context.site is not None:
@@ -153,16 +158,6 @@ class CaseFacts:
     def dislocated(self) -> bool | None:
         """Whether a joint is dislocated; a fracture-dislocation means yes."""
         return True if self.context.fracture_type is FractureType.FRACTURE_DISLOCATION else self.context.dislocation
-
-    @property
-    def fragility(self) -> bool | None:
-        """A fracture from a fall from standing height or less at 50 years or over; None when it cannot be told."""
-        age = self.age_years
-        if not self.has_fracture or (age is not None and age < FRAGILITY_FROM_YEARS):
-            return False
-        if self.context.mechanism is not None and self.context.mechanism is not Mechanism.LOW_ENERGY:
-            return False
-        return True if self.context.mechanism is not None and age is not None else None
 
     # --- the person
 

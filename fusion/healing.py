@@ -167,6 +167,7 @@ def _notes(facts: CaseFacts, writer: Writer) -> tuple[Statement, ...]:
             _several_sites(facts, writer),
             _age_unknown(facts, writer),
             _hip(facts, writer),
+            _lesion(facts, writer),
             _comminuted(facts, writer),
             _perkins(facts, writer),
             _early_weight_bearing(facts, writer),
@@ -203,6 +204,13 @@ def _hip(facts: CaseFacts, writer: Writer) -> Statement | None:
         return None
     text = "Holds for fixation; after hemiarthroplasty or hip replacement there is no union to wait for."
     return writer.say("healing.note.hip", text, certainty=Certainty.COMPUTED)
+
+
+def _lesion(facts: CaseFacts, writer: Writer) -> Statement | None:
+    if not facts.pathological:
+        return None
+    text = "A lesion is suspected: the figures are those of bone without one and may not hold."
+    return writer.say("healing.note.lesion", text, certainty=Certainty.COMPUTED, record=(CLINICIAN,))
 
 
 def _comminuted(facts: CaseFacts, writer: Writer) -> Statement | None:

@@ -100,7 +100,7 @@ def _nonunion(
     """A factor known for non-union only."""
     entries = tuple(writer.evidence[one] for one in ids)
     counts = counted and not writer.evidence.only_unverified(ids)
-    why = "" if counts else " Not counted: source not verified." if counted else " Not counted."
+    why = "" if counts else " Not counted."
     statement = writer.say(
         f"healing.factor.{factor}",
         f"{words}: odds of non-union {_range_words(entries)}.{after}{why}",

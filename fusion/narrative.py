@@ -11,6 +11,7 @@ from fusion.results import (
     Advice,
     Certainty,
     FollowUp,
+    FragilityAssessment,
     HealingEstimate,
     Severity,
     SeverityAssessment,
@@ -50,9 +51,10 @@ def summary(
     """One sentence, the most urgent part first after the finding."""
     parts = [_finding(facts), *_urgency(severity), *_grade(severity)]
     if healing is not None:
+        doubt = " (figures not verified)" if healing.baseline.certainty is Certainty.UNVERIFIED else ""
         parts.append(
             f"union {'if confirmed ' if facts.only_suspected else ''}expected in {weeks(healing.low_weeks)} to"
-            f" {weeks(healing.high_weeks)} weeks"
+            f" {weeks(healing.high_weeks)} weeks{doubt}"
         )
     if facts.risk is not None:
         major = facts.risk.major_osteoporotic
@@ -234,6 +236,7 @@ def statements_of(
     healing: HealingEstimate | None,
     advice: Iterable[Advice],
     follow_ups: Iterable[FollowUp],
+    fragility: FragilityAssessment | None,
 ) -> Iterator[Statement]:
     """Every statement of these parts, in the order a report shows them."""
     yield from (flag.statement for flag in severity.red_flags)
@@ -246,3 +249,5 @@ def statements_of(
         yield from healing.notes
     yield from (one.statement for one in advice)
     yield from (one.statement for one in follow_ups)
+    if fragility is not None:
+        yield from (fragility.statement, *fragility.reasons, *fragility.remarks)

@@ -2,7 +2,8 @@
 
 from fhir_adapters.patient import FractureSiteGroup, PriorFracture
 from fusion.facts import FRAGILITY_FROM_YEARS, HIP_OLDER_FROM_YEARS, CaseFacts, references
-from fusion.results import Certainty, Statement
+from fusion.fragility import bone_health_pathway
+from fusion.results import BoneHealthPathway, Certainty, Statement
 from fusion.statements import MODEL, Writer, join, percent, plain, sentence
 from tabular.results import Contribution, FractureProbability
 
@@ -113,7 +114,8 @@ def _certain_reasons(facts: CaseFacts, writer: Writer) -> tuple[list[str], list[
     evidence: list[str] = []
     record: list[str] = []
     earlier = _earlier_hip_or_spine(facts)
-    present = facts.has_fracture and not facts.only_suspected and facts.is_hip and facts.fragility is not False
+    liaison = {BoneHealthPathway.FRACTURE_LIAISON, BoneHealthPathway.FRACTURE_LIAISON_IF_LOW_ENERGY}
+    present = not facts.only_suspected and facts.is_hip and bone_health_pathway(facts) in liaison
     if present or earlier:
         reasons.append("hip fracture" if present else "earlier hip or spine fracture")
         evidence.append(FRACTURE_RULE)

@@ -1,12 +1,13 @@
 """Reasons to act at once. Deterministic: each rule reads stated facts, and no model score can override it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from fusion.context import Mechanism
 from fusion.facts import ADULT_FROM_YEARS, HIP_OLDER_FROM_YEARS, CaseFacts
 from fusion.results import RedFlag, Urgency
 from fusion.sites import FractureSite
-from fusion.statements import CLINICIAN, Writer, plain
+from fusion.statements import CLINICIAN, Writer, join, percent, plain
 from imaging.labels import BodyRegion
 
 Rule = Callable[[CaseFacts, Writer], RedFlag | None]
@@ -21,6 +22,9 @@ OBSERVE = "severity.compartment.observe"
 HIP_DISLOCATION = "severity.red_flag.hip_dislocation"
 YOUNG_NECK = "severity.red_flag.displaced_femoral_neck_lt60"
 OLD_HIP = "severity.red_flag.hip_fracture_older"
+CHILD_NECK = "severity.red_flag.femoral_neck_child"
+ABUSE = "severity.red_flag.abuse_pattern"
+_ABUSE_SITES = frozenset({FractureSite.FEMORAL_SHAFT, FractureSite.HUMERUS_SHAFT})
 
 
 def _flag(
@@ -142,7 +146,7 @@ def hip_fracture(facts: CaseFacts, writer: Writer) -> RedFlag | None:
         return None
     prefix = "If confirmed: hip" if facts.only_suspected else "Hip"
     if facts.younger_than(ADULT_FROM_YEARS):
-        return None
+        return _child_hip(facts, writer, prefix)
     if facts.younger_than(HIP_OLDER_FROM_YEARS):
         return _young_hip(facts, writer, prefix)
     age = "" if facts.age_years is not None else " (age not known: read this for an adult)"
@@ -184,6 +188,23 @@ def _young_hip(facts: CaseFacts, writer: Writer, prefix: str) -> RedFlag | None:
     )
 
 
+def _child_hip(facts: CaseFacts, writer: Writer, prefix: str) -> RedFlag:
+    """A child's proximal femur: rare, and the femoral head is at stake."""
+    rate = percent(writer.value(CHILD_NECK))
+    displaced = facts.context.displaced is True
+    return _flag(
+        writer,
+        Urgency.IMMEDIATE if displaced else Urgency.WITHIN_HOURS,
+        "severity.red_flag.child_hip_fracture",
+        f"{prefix} fracture of a child: refer to the on-call surgeon now for anatomical reduction and stable"
+        " fixation; after"
+        f" femoral neck fractures in childhood the head died in {rate}, more often after displacement.",
+        (CHILD_NECK,),
+        facts,
+        image=True,
+    )
+
+
 def high_energy_pelvis(facts: CaseFacts, writer: Writer) -> RedFlag | None:
     """A pelvic fracture after high-energy trauma."""
     pelvis = facts.context.site is FractureSite.PELVIS or (
@@ -215,6 +236,45 @@ def non_ambulant_infant(facts: CaseFacts, writer: Writer) -> RedFlag | None:
     )
 
 
+def abuse_pattern(facts: CaseFacts, writer: Writer) -> RedFlag | None:
+    """A pattern that occurs in abuse: an infant's fracture, a toddler's femur or humerus, several fractures."""
+    infant_months = writer.value(ABUSE, "infant_months")
+    toddler_years = int(writer.value(ABUSE, "toddler_years"))
+    small = facts.younger_than(toddler_years) and facts.has_fracture
+    if not small or facts.context.non_ambulant_infant is True:
+        return None
+    explained = facts.context.mechanism is Mechanism.HIGH_ENERGY
+    infant = facts.age_years == 0 and (facts.age_months is None or facts.age_months < infant_months)
+    earlier = [] if facts.patient is None else [one for one in facts.patient.prior_fractures if not one.active]
+    found = [
+        words
+        for words, true in (
+            ("a fracture below one year", infant and not explained and facts.context.non_ambulant_infant is None),
+            (
+                f"a shaft fracture of femur or humerus below {toddler_years} years",
+                bool(facts.sites) and set(facts.sites) <= _ABUSE_SITES and not explained,
+            ),
+            ("an earlier fracture in the record", bool(earlier)),
+        )
+        if true
+    ]
+    if not found:
+        return None
+    prefix = "If confirmed: " if facts.only_suspected else ""
+    flag = _flag(
+        writer,
+        Urgency.IMMEDIATE,
+        "severity.red_flag.abuse_pattern",
+        f"{prefix}{join(found)[:1].upper()}{join(found)[1:]}: a pattern that occurs in abuse. Senior paediatric and"
+        " safeguarding review before the child leaves; this is a reason to ask, not a finding.",
+        (ABUSE,),
+        facts,
+        image=True,
+    )
+    record = (*flag.statement.record, *(one.resource for one in earlier))
+    return replace(flag, statement=replace(flag.statement, record=record))
+
+
 def pathological_fracture(facts: CaseFacts, writer: Writer) -> RedFlag | None:
     """No adequate trauma; a lesion is suspected."""
     if not facts.pathological:
@@ -237,6 +297,7 @@ RULES: tuple[Rule, ...] = (
     dislocation,
     high_energy_pelvis,
     non_ambulant_infant,
+    abuse_pattern,
     hip_fracture,
     threatened_skin,
     pathological_fracture,

@@ -55,6 +55,47 @@ class AdviceAction(StrEnum):
     INFORM = "inform"
 
 
+class FragilityLikelihood(StrEnum):
+    """How likely weak bone, rather than force alone, broke the bone; the words are bands, not measurements."""
+
+    UNLIKELY = "unlikely"
+    POSSIBLE = "possible"
+    LIKELY = "likely"
+    VERY_LIKELY = "very_likely"
+
+
+class FragilityVerdict(StrEnum):
+    """Whether the likelihood of a fragility fracture was judged, and if not, why."""
+
+    JUDGED = "judged"
+    CANNOT_BE_JUDGED = "cannot_be_judged"
+    """What is known leaves every likelihood open."""
+    CHILD = "child"
+    """Adults' rules do not apply to a growing skeleton."""
+    LESION = "lesion"
+    """A lesion is suspected: another work-up, whatever the bone density."""
+    NOT_COUNTED = "not_counted"
+    """A fracture of the fingers: no guideline takes it for a sign of osteoporosis."""
+
+
+class BoneHealthPathway(StrEnum):
+    """Which bone-health lines follow a fracture; the one switch behind all of them."""
+
+    FRACTURE_LIAISON = "fracture_liaison"
+    """Low-energy fracture from 50 years: the fracture liaison timeline."""
+    FRACTURE_LIAISON_IF_LOW_ENERGY = "fracture_liaison_if_low_energy"
+    """From 50 years, mechanism not stated: the same timeline under that condition."""
+    BONE_DENSITY = "bone_density"
+    """High-energy fracture from 50 years: bone density is worth measuring."""
+    YOUNG_ADULT = "young_adult"
+    """Low-energy fracture at a typical site, or of a bone known to be weak, at 18 to 49 years: look for a cause."""
+    PAEDIATRIC = "paediatric"
+    """A child with as many long-bone fractures as the definition of osteoporosis in children asks for."""
+    LESION = "lesion"
+    """A lesion is suspected; the red flag leads, not the bone-health lines."""
+    NONE = "none"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
     """One sentence of the report with its provenance."""
@@ -159,6 +200,31 @@ class FollowUp:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FragilityAssessment:
+    """Whether weak bone or force alone broke the bone: a cited rule, since no data here could teach it."""
+
+    verdict: FragilityVerdict
+    lowest: FragilityLikelihood | None = None
+    """The lower end of what the known facts allow; None unless JUDGED."""
+    highest: FragilityLikelihood | None = None
+    """The upper end; None unless JUDGED."""
+    low: float | None = None
+    """Lower end of the band of `lowest`, 0..1; an order of magnitude, not a measured probability."""
+    high: float | None = None
+    """Upper end of the band of `highest`, 0..1."""
+    meets_definition: bool | None = None
+    """Whether it is a fragility fracture by definition (low energy, from 50 years, a site that counts); None when it
+    cannot be told."""
+    pathway: BoneHealthPathway = BoneHealthPathway.NONE
+    statement: Statement
+    """The verdict in one sentence."""
+    reasons: tuple[Statement, ...] = ()
+    """What moved it, each with its evidence."""
+    remarks: tuple[Statement, ...] = ()
+    """What to keep in mind beside it, and what would narrow it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Assessment:
     """The whole answer for one case."""
 
@@ -178,3 +244,5 @@ class Assessment:
     evidence_version: str
     """Version and digest of the evidence base."""
     warnings: tuple[str, ...] = ()
+    fragility: FragilityAssessment | None = None
+    """Weak bone or force alone; None without a fracture."""

@@ -2,12 +2,14 @@
 
 from fhir_adapters.patient import ConditionKind, DrugClass
 from fusion.context import FractureType
-from fusion.facts import ADULT_FROM_YEARS, CaseFacts, FracturePresence, references
+from fusion.facts import ADULT_FROM_YEARS, OLDER_FROM_YEARS, CaseFacts, FracturePresence, references
+from fusion.measured import ONE_VIEW, SHOWN_FROM, SYNTHETIC, Against, Finding, measured_findings, not_compared
 from fusion.red_flags import most_urgent, red_flags
 from fusion.results import Certainty, RedFlag, Severity, SeverityAssessment, Statement, Urgency
 from fusion.sites import FractureSite
-from fusion.statements import CLINICIAN, IMAGE, Writer, join, plain
+from fusion.statements import CLINICIAN, IMAGE, Writer, join, percent, plain, sentence
 from fusion.thresholds import limits_to_measure
+from imaging.labels import FracturePattern
 
 SEVERE = "severity.grade.severe"
 MODERATE = "severity.grade.moderate"
@@ -26,22 +28,35 @@ BEDSIDE_CHECKS: tuple[tuple[str, str], ...] = (
 """Field of `ClinicalContext` and what to do when it is not stated."""
 FRACTURE_CHECKS: tuple[tuple[str, str], ...] = (
     ("site", "Site: not stated. Enter the broken bone and its part."),
-    ("displaced", "Displacement: not stated. Enter it; a measurement on the image is not used for the grade."),
+    ("displaced", "Displacement: not stated. Enter it; a measurement on one view cannot exclude it."),
     ("intra_articular", "Joint involvement: not stated. Enter whether the fracture line reaches a joint."),
     ("mechanism", "Mechanism: not stated. Enter low-energy, high-energy or pathological."),
 )
+_FLAG_WORDS = {
+    "abuse_pattern": "safeguarding review needed",
+    "non_ambulant_infant": "safeguarding review needed",
+    "child_hip_fracture": "hip fracture of a child",
+    "young_hip_fracture": "hip fracture of a younger adult",
+}
+"""Flags whose name is no fair reason for a grade."""
 
 
 def assess_severity(facts: CaseFacts, writer: Writer) -> SeverityAssessment:
     """Grade, urgency, red flags, open questions."""
     flags = red_flags(facts, writer)
-    grade, reasons = _grade(facts, writer, flags)
+    measured = measured_findings(facts, writer)
+    grade, reasons = _grade(facts, writer, flags, measured)
+    beyond = tuple(one.statement for one in measured if one.against is Against.BEYOND)
     return SeverityAssessment(
         grade=grade,
         urgency=most_urgent(*(flag.urgency for flag in flags), _base_urgency(facts)),
-        reasons=reasons,
+        reasons=(*reasons, *beyond),
         red_flags=flags,
-        clinician_must_check=(*_must_check(facts, writer), *limits_to_measure(facts, writer)),
+        clinician_must_check=(
+            *_must_check(facts, writer),
+            *(one.statement for one in measured if one.against is not Against.BEYOND),
+            *limits_to_measure(facts, writer),
+        ),
         not_judged=_not_judged(facts, writer),
     )
 
@@ -49,13 +64,15 @@ def assess_severity(facts: CaseFacts, writer: Writer) -> SeverityAssessment:
 def _base_urgency(facts: CaseFacts) -> Urgency:
     if facts.context.clinical_suspicion_high and not facts.has_fracture:
         # An occult hip fracture is moved only at the price of displacement.
-        return Urgency.WITHIN_HOURS if facts.is_hip else Urgency.CLINIC
+        return Urgency.WITHIN_HOURS if facts.hip_in_view else Urgency.CLINIC
     if facts.has_fracture or facts.presence is FracturePresence.NOT_JUDGED:
         return Urgency.CLINIC
     return Urgency.ROUTINE
 
 
-def _grade(facts: CaseFacts, writer: Writer, flags: tuple[RedFlag, ...]) -> tuple[Severity, tuple[Statement, ...]]:
+def _grade(
+    facts: CaseFacts, writer: Writer, flags: tuple[RedFlag, ...], measured: tuple[Finding, ...]
+) -> tuple[Severity, tuple[Statement, ...]]:
     if facts.presence is FracturePresence.NOT_JUDGED:
         return _undetermined(writer, "The radiograph is not fit to be judged.", IMAGE)
     if not facts.has_fracture:
@@ -63,7 +80,8 @@ def _grade(facts: CaseFacts, writer: Writer, flags: tuple[RedFlag, ...]) -> tupl
     # A flag that rests on a suspected finding is no certain reason for a grade.
     certain = [flag for flag in flags if CLINICIAN in flag.statement.record or not facts.only_suspected]
     if certain or facts.gustilo_two_or_more:
-        why = [flag.statement.id.rpartition(".")[2].replace("_", " ") for flag in certain]
+        names = [flag.statement.id.rpartition(".")[2] for flag in certain]
+        why = [_FLAG_WORDS.get(name, name.replace("_", " ")) for name in names]
         gustilo = [f"Gustilo {facts.context.gustilo}"] if facts.gustilo_two_or_more else []
         text = f"Severe: {join([*why, *gustilo])}."
         record = tuple(origin for flag in certain for origin in flag.statement.record) or (CLINICIAN,)
@@ -72,6 +90,8 @@ def _grade(facts: CaseFacts, writer: Writer, flags: tuple[RedFlag, ...]) -> tupl
         text = f"Moderate: {join(moderate)}, as stated."
         return Severity.MODERATE, (writer.say("severity.grade", text, evidence=(MODERATE,), record=(CLINICIAN,)),)
     c = facts.context
+    if any(one.against is Against.BEYOND for one in measured):
+        return _moderate_as_measured(facts, writer)
     if c.open_wound is False and c.displaced is False and c.intra_articular is False:
         open_items = [name for name, _ in BEDSIDE_CHECKS if getattr(c, name) is None]
         proviso = ", provided the items still to check are negative" if open_items else ""
@@ -88,9 +108,18 @@ def _grade(facts: CaseFacts, writer: Writer, flags: tuple[RedFlag, ...]) -> tupl
     ]
     return _undetermined(
         writer,
-        f"Not graded: {join(missing)} not stated; what is measured on the image does not count for the grade.",
+        f"Not graded: {join(missing)} not stated; a measurement on one view cannot grade an injury as mild.",
         *facts.fracture_record,
     )
+
+
+def _moderate_as_measured(facts: CaseFacts, writer: Writer) -> tuple[Severity, tuple[Statement, ...]]:
+    """Measured beyond a limit: never mild, whatever was stated."""
+    against = " It was stated to be undisplaced: look again." if facts.context.displaced is False else ""
+    prefix = "if confirmed, " if facts.only_suspected else ""
+    text = sentence(f"{prefix}moderate, as measured on the radiograph: beyond a published limit.{against}")
+    evidence = (MODERATE, SYNTHETIC)
+    return Severity.MODERATE, (writer.say("severity.grade", text, evidence=evidence, record=(IMAGE,)),)
 
 
 def _undetermined(writer: Writer, text: str, *record: str) -> tuple[Severity, tuple[Statement, ...]]:
@@ -130,7 +159,7 @@ def _no_fracture(facts: CaseFacts, writer: Writer) -> tuple[Statement, ...]:
 def further_imaging(facts: CaseFacts, writer: Writer) -> Statement:
     """What to do when the examination suggests a fracture that the radiograph does not show."""
     record = (CLINICIAN, IMAGE) if facts.findings is not None else (CLINICIAN,)
-    if facts.is_hip:
+    if facts.hip_in_view:
         hours = plain(writer.value("severity.imaging.occult_hip", "high"))
         text = f"High clinical suspicion at the hip: offer MRI; CT if MRI is not to be had within {hours} hours."
         return writer.say("severity.further_imaging", text, evidence=("severity.imaging.occult_hip",), record=record)
@@ -143,15 +172,13 @@ def further_imaging(facts: CaseFacts, writer: Writer) -> Statement:
     if facts.is_wrist:
         evidence = ("severity.imaging.occult_scaphoid", *evidence)
         text = f"{text} For a suspected scaphoid, consider MRI first."
-    return writer.say(
-        "severity.further_imaging", f"{text} (Common practice; source not verified.)", evidence=evidence, record=record
-    )
+    return writer.say("severity.further_imaging", text, evidence=evidence, record=record)
 
 
 def _must_check(facts: CaseFacts, writer: Writer) -> tuple[Statement, ...]:
     in_question = facts.has_fracture or facts.presence is FracturePresence.NOT_JUDGED
     if not in_question and not facts.context.clinical_suspicion_high:
-        return ()
+        return _ask_for_suspicion(facts, writer)
     asked = BEDSIDE_CHECKS + (FRACTURE_CHECKS if facts.has_fracture else ())
     found = [
         writer.say(f"severity.check.{field}", text, certainty=Certainty.COMPUTED)
@@ -161,6 +188,53 @@ def _must_check(facts: CaseFacts, writer: Writer) -> tuple[Statement, ...]:
         and not (field == "dislocation" and facts.dislocated)
     ]
     return (*found, *(one for rule in _RECORD_CHECKS if (one := rule(facts, writer)) is not None))
+
+
+def _ask_for_suspicion(facts: CaseFacts, writer: Writer) -> tuple[Statement, ...]:
+    """No fracture seen, and nobody stated how the limb was on examination: the two injuries that are missed."""
+    if facts.presence is not FracturePresence.NOT_SEEN or facts.context.clinical_suspicion_high is not None:
+        return ()
+    if facts.hip_in_view and not facts.younger_than(OLDER_FROM_YEARS):
+        hours = plain(writer.value("severity.imaging.occult_hip", "high"))
+        text = (
+            "No fracture seen at the hip: if it hurts after a fall or cannot bear weight, offer MRI; CT if MRI is"
+            " not to be"
+            f" had within {hours} hours."
+        )
+        return (writer.say("severity.check.occult_hip", text, evidence=("severity.imaging.occult_hip",)),)
+    if facts.is_wrist:
+        text = (
+            "No fracture seen at the wrist: if the snuffbox or the scaphoid tubercle is tender, immobilise and"
+            " consider MRI."
+        )
+        return (writer.say("severity.check.occult_scaphoid", text, evidence=("severity.imaging.occult_scaphoid",)),)
+    return ()
+
+
+def _network_reads(facts: CaseFacts, writer: Writer) -> Statement | None:
+    """The network's impression of displacement or comminution, where the clinician stated nothing."""
+    detections = () if facts.findings is None or not facts.has_fracture else facts.findings.detections
+    pattern = detections[0].pattern if detections else None
+    if pattern is None:
+        return None
+    read = [
+        words
+        for words, true in (
+            (
+                f"displaced (probability {percent(pattern.displaced_probability or 0.0)})",
+                facts.context.displaced is None and (pattern.displaced_probability or 0.0) >= SHOWN_FROM,
+            ),
+            (
+                "comminuted",
+                facts.context.fracture_type is None and pattern.pattern is FracturePattern.COMMINUTED,
+            ),
+        )
+        if true
+    ]
+    if not read:
+        return None
+    text = f"The network reads the fracture as {join(read)}: state whether it is; this does not grade it."
+    return writer.say("severity.check.network", text, certainty=Certainty.COMPUTED, record=(IMAGE,))
 
 
 def _infant(facts: CaseFacts, writer: Writer) -> Statement | None:
@@ -198,7 +272,7 @@ def _atypical_femur(facts: CaseFacts, writer: Writer) -> Statement | None:
     )
 
 
-_RECORD_CHECKS = (_infant, _cancer, _atypical_femur)
+_RECORD_CHECKS = (_network_reads, _infant, _cancer, _atypical_femur)
 
 
 def _not_judged(facts: CaseFacts, writer: Writer) -> tuple[Statement, ...]:
@@ -216,11 +290,16 @@ def _not_judged(facts: CaseFacts, writer: Writer) -> tuple[Statement, ...]:
     found = [
         writer.say(
             "severity.not_judged.geometry",
-            "Displacement, angulation, shortening and comminution are not taken from the image for the grade: what was"
-            " measured there is shown beside the finding and has been proven on synthetic limbs only.",
-            evidence=(UNDETERMINED,),
+            "Comminution, rotation and joint involvement are not measured. Displacement, angulation and shortening"
+            " raise the"
+            " grade only when their whole interval lies beyond a limit, and never lower it: they are measured on one"
+            " view, and"
+            " have been proven on synthetic limbs only.",
+            evidence=(UNDETERMINED, SYNTHETIC, ONE_VIEW),
         )
     ]
+    if (unlimited := not_compared(facts, writer)) is not None:
+        found.append(unlimited)
     if facts.open_fracture and facts.context.gustilo is None:
         found.append(
             writer.say(

@@ -9,13 +9,15 @@ CLINICIAN = "clinician"
 IMAGE = "image"
 MODEL = "model"
 
+UNVERIFIED = "(Source not verified.)"
+"""Ends every other statement that rests on unverified evidence alone."""
 UNVERIFIED_SAFETY = "(Unverified source; confirm with a pharmacist.)"
 """Ends a safety statement that rests on unverified evidence alone: it is still shown, because silence is not safer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """Writes `Statement`s; an unknown evidence identifier is refused, so that every citation resolves."""
+    """Writes `Statement`s: every citation resolves, and words that rest on unverified evidence alone say so."""
 
     evidence: EvidenceBase
 
@@ -44,8 +46,8 @@ class Writer:
         ids = tuple(dict.fromkeys(evidence))
         if certainty is None:
             certainty = self.evidence.certainty(ids) if ids or not record else Certainty.RECORDED
-        for one in ids:
-            _ = self.evidence[one]
+        if self.evidence.only_unverified(ids) and not text.endswith((UNVERIFIED, UNVERIFIED_SAFETY)):
+            text = f"{text} {UNVERIFIED}"
         return Statement(id=rule, text=text, certainty=certainty, evidence=ids, record=tuple(dict.fromkeys(record)))
 
     def warn(self, rule: str, text: str, *, evidence: tuple[str, ...], record: tuple[str, ...] = ()) -> Statement:

@@ -1,6 +1,6 @@
 """What to measure on the radiograph, and the published limits beyond which a surgeon is asked.
 
-The image analysis measures no geometry, so the limits are shown to the reader instead of being applied.
+They are shown to the reader, who measures; `fusion.measured` applies those that the image analysis can be held against.
 """
 
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ WRIST_UNDER_65 = _LimitSet(
     opening=OPERATE,
     limits=_limits(
         "distal_radius_adult_lt65",
-        ("dorsal_tilt_deg", "dorsal tilt exceeds {limit}°"),
+        ("dorsal_tilt_deg", "after reduction dorsal tilt exceeds {limit}°"),
         ("radial_shortening_mm", "radial shortening exceeds {limit} mm"),
         ("articular_step_mm", "an articular step or gap exceeds {limit} mm"),
     ),
@@ -114,7 +114,12 @@ CLAVICLE = _LimitSet(
 METACARPAL_NECK = "severity.metacarpal_neck.angulation_deg"
 METACARPAL_SHAFT = "severity.metacarpal_shaft.shortening_mm"
 METACARPAL_ROTATION = "severity.metacarpal.rotation"
-_ANKLE_RULES = ("severity.ankle.stability", "severity.ankle.talar_shift_mm", "severity.ankle.medial_clear_space_mm")
+_ANKLE_RULES = (
+    "severity.ankle.stability",
+    "severity.ankle.talar_shift_mm",
+    "severity.ankle.medial_clear_space_mm",
+    "severity.ankle.medial_clear_space_stress_mm",
+)
 INSTABILITY = "severity.distal_radius.instability"
 
 
@@ -184,7 +189,7 @@ def _distal_radius(facts: CaseFacts, writer: Writer, prefix: str) -> list[Statem
         record=record,
     )
     if facts.at_least(OLDER_FROM_YEARS):
-        return [unstable]
+        return [unstable, _older_radius(facts, writer)]
     limits = WRIST_UNDER_65.statement(writer, prefix, record)
     if facts.age_years is not None:
         return [limits, unstable]
@@ -192,12 +197,25 @@ def _distal_radius(facts: CaseFacts, writer: Writer, prefix: str) -> list[Statem
     return [conditional, unstable]
 
 
+def _older_radius(facts: CaseFacts, writer: Writer) -> Statement:
+    return writer.say(
+        "severity.threshold.distal_radius_older",
+        f"From {OLDER_FROM_YEARS} years operation gave no better long-term results as patients report them: let"
+        " functional"
+        " demand decide, not the angles alone.",
+        evidence=("severity.distal_radius_adult_ge65.operation",),
+        record=facts.fracture_record,
+    )
+
+
 def _ankle(facts: CaseFacts, writer: Writer, prefix: str) -> Statement:
     clear_space = plain(writer.value("severity.ankle.medial_clear_space_mm"))
+    stress = plain(writer.value("severity.ankle.medial_clear_space_stress_mm"))
     return writer.say(
         "severity.threshold.ankle",
         f"{prefix}bimalleolar and trimalleolar fractures are unstable; test an isolated lateral malleolus with"
-        f" weight-bearing films. Any talar shift or a medial clear space over {clear_space} mm suggests instability.",
+        f" weight-bearing films. Any talar shift or a medial clear space over {clear_space} mm"
+        f" (over {stress} mm on a stress view) suggests instability.",
         evidence=_ANKLE_RULES,
         record=facts.fracture_record,
     )

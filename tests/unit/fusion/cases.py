@@ -149,7 +149,13 @@ def statements(assessment: Assessment) -> tuple[Statement, ...]:
         *(one.statement for one in assessment.supplementation),
         *(one.statement for one in assessment.follow_up),
         *assessment.limitations,
+        *fragility_statements(assessment),
     )
+
+
+def fragility_statements(assessment: Assessment) -> tuple[Statement, ...]:
+    found = assessment.fragility
+    return () if found is None else (found.statement, *found.reasons, *found.remarks)
 
 
 def rules(assessment: Assessment) -> set[str]:

@@ -76,6 +76,7 @@ CONTEXTS = st.builds(
     dislocation=maybe,
     clinical_suspicion_high=maybe,
     non_ambulant_infant=maybe,
+    operated=maybe,
     calcium_diet_mg_per_day=optional(st.floats(-10, 20_000)),
 )
 IMAGES = optional(

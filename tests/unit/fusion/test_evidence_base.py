@@ -16,7 +16,7 @@ BASE = EvidenceBase.load()
 
 def test_every_family_is_there_and_versioned() -> None:
     assert {one.split(".")[0] for one in BASE.entries} == {"healing", "severity", "care", "risk"}
-    assert BASE.version == f"evidence@1.0.0+{BASE.digest[:12]}"
+    assert BASE.version == f"evidence@1.1.0+{BASE.digest[:12]}"
     assert len(BASE.entries) > 350
 
 
@@ -54,7 +54,7 @@ def test_loading_twice_reads_once() -> None:
 
 def test_certainty_is_that_of_the_weakest_entry() -> None:
     verified, weak = "risk.t1dm_hip.vilaca2020", "healing.union.clavicle"
-    unverified = "healing.union.distal_radius"
+    unverified = "healing.union.metacarpal"
     assert BASE.certainty((verified,)) is Certainty.VERIFIED
     assert BASE.certainty((verified, weak)) is Certainty.WEAK
     assert BASE.certainty((weak, unverified)) is Certainty.UNVERIFIED
@@ -62,6 +62,9 @@ def test_certainty_is_that_of_the_weakest_entry() -> None:
     assert BASE.only_unverified((unverified,))
     assert not BASE.only_unverified((unverified, weak))
     assert not BASE.only_unverified(())
+    rule = "healing.method.range_as_percentiles"
+    assert BASE.only_unverified((unverified, rule)), "a rule of the engine lends an unverified figure no weight"
+    assert not BASE.only_unverified((rule,))
 
 
 def test_unknown_identifiers_are_refused() -> None:
@@ -79,8 +82,8 @@ def test_a_reference_carries_citation_and_identifier() -> None:
 
 
 def test_unverified_entries_are_told_apart() -> None:
-    assert BASE["healing.union.distal_radius"].is_unverified
-    assert BASE["healing.union.distal_radius"].status is EvidenceStatus.UNVERIFIED
+    assert BASE["healing.union.metacarpal"].is_unverified
+    assert BASE["healing.union.metacarpal"].status is EvidenceStatus.UNVERIFIED
 
 
 ENTRY = """
@@ -158,7 +161,7 @@ def test_missing_unreadable_and_ill_matched_files_are_refused(tmp_path: Path) ->
     shutil.copytree(EVIDENCE_DIR, copy)
     risk = (copy / "risk.yaml").read_text(encoding="utf-8")
 
-    (copy / "risk.yaml").write_text(risk.replace("version: 1.0.0", "version: 1.0.1", 1), encoding="utf-8")
+    (copy / "risk.yaml").write_text(risk.replace("version: 1.1.0", "version: 1.1.1", 1), encoding="utf-8")
     with pytest.raises(EvidenceError, match="different versions"):
         EvidenceBase.load(copy)
 

@@ -107,7 +107,7 @@ def test_osteoporosis_without_a_fracture_is_reviewed() -> None:
 def test_steps_of_wrist_ankle_hip_and_child() -> None:
     wrist = assess(person=patient(40), site=FractureSite.DISTAL_RADIUS)
     cast = step(wrist, "rehab.distal_radius_cast")
-    assert (cast.earliest_week, cast.latest_week) == (4, 6)
+    assert (cast.earliest_week, cast.latest_week) == (3, 6)
     assert step(assess(person=patient(40), site=ANKLE), "rehab.ankle_full_weight").latest_week == 9
     hip = assess(image=findings(FractureCall.SUSPECTED, BodyRegion.HIP), person=patient(80))
     assert step(hip, "hip.surgery").statement.text.startswith("If confirmed: surgery")
@@ -116,8 +116,31 @@ def test_steps_of_wrist_ankle_hip_and_child() -> None:
     assert "follow_up.rehab.distal_radius_cast" not in rules(assess(person=patient(8), site=FractureSite.DISTAL_RADIUS))
 
 
+@pytest.mark.parametrize(
+    ("site", "rule", "operated", "there"),
+    [
+        (FractureSite.DISTAL_RADIUS, "rehab.distal_radius_plate_motion", True, True),
+        (FractureSite.DISTAL_RADIUS, "rehab.distal_radius_plate_motion", None, False),
+        (FractureSite.DISTAL_RADIUS, "rehab.distal_radius_plate_load", False, False),
+        (FractureSite.DISTAL_RADIUS, "rehab.distal_radius_cast", True, False),
+        (FractureSite.DISTAL_RADIUS, "rehab.distal_radius_cast", None, True),
+        (FractureSite.DISTAL_RADIUS, "rehab.distal_radius_cast", False, True),
+        (ANKLE, "rehab.ankle_nwb", True, False),
+        (ANKLE, "rehab.ankle_nwb", None, True),
+        (FractureSite.TIBIAL_SHAFT, "rust", True, True),
+        (FractureSite.TIBIAL_SHAFT, "rust", None, False),
+        (FractureSite.HUMERUS_SHAFT, "rushu_6", True, False),
+        (FractureSite.HUMERUS_SHAFT, "rushu_6", None, True),
+    ],
+)
+def test_steps_after_an_operation_need_a_stated_one(
+    site: FractureSite, rule: str, operated: bool | None, there: bool
+) -> None:
+    assert (f"follow_up.{rule}" in rules(assess(person=patient(40), site=site, operated=operated))) is there
+
+
 def test_union_is_looked_for_within_the_interval() -> None:
-    assessment = assess(person=patient(40), site=FractureSite.TIBIAL_SHAFT)
+    assessment = assess(person=patient(40), site=FractureSite.TIBIAL_SHAFT, operated=True)
     assert assessment.healing is not None
     union = step(assessment, "union")
     assert union.earliest_week == assessment.healing.low_weeks

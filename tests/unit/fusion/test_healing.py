@@ -205,3 +205,16 @@ def test_notes_speak_of_pattern_comminution_and_age() -> None:
 def test_displacement_raises_the_rate_of_the_clavicle() -> None:
     plain, displaced = (estimate(FractureSite.CLAVICLE, displaced=one) for one in (None, True))
     assert (plain.nonunion_high, displaced.nonunion_high) == (pytest.approx(0.09), pytest.approx(0.15))
+
+
+def test_a_lesion_takes_the_figures_their_ground() -> None:
+    notes = {one.id for one in estimate(mechanism=Mechanism.PATHOLOGICAL).notes}
+    assert "healing.note.lesion" in notes
+    assert "healing.note.lesion" not in {one.id for one in estimate().notes}
+
+
+def test_the_summary_doubts_what_rests_on_unverified_figures() -> None:
+    hip = assess(person=patient(80), site=FractureSite.FEMORAL_NECK)
+    assert "weeks (figures not verified)" in hip.summary.text
+    tibia = assess(person=patient(40), site=FractureSite.TIBIAL_SHAFT)
+    assert tibia.healing is not None and "not verified" not in tibia.summary.text

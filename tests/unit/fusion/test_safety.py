@@ -129,8 +129,10 @@ def test_what_is_already_taken_is_named() -> None:
 
 
 def test_unverified_safety_rules_are_shown_and_marked() -> None:
-    assessment = assess(person=patient(60, medications=(drug(D.QUINOLONE),), **lab(EGFR, 25.0)), site=ANKLE)
-    for rule in ("safety.interaction.quinolone", "safety.nsaid.egfr30"):
+    assessment = assess(
+        person=patient(60, medications=(drug(D.ANTICOAGULANT), drug(D.NSAID)), **lab(EGFR, 25.0)), site=ANKLE
+    )
+    for rule in ("safety.nsaid.anticoagulant", "safety.nsaid.egfr30"):
         line = advice(assessment, rule)
         assert line.statement.certainty is Certainty.UNVERIFIED
         assert line.statement.text.endswith(UNVERIFIED_SAFETY)

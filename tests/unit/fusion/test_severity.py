@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from fhir_adapters.patient import ConditionKind, DrugClass
+from fhir_adapters.patient import ConditionKind, DrugClass, FractureSiteGroup
 from fusion.context import FractureType, Gustilo, Mechanism
 from fusion.results import Assessment, Severity, Urgency
 from fusion.severity import BEDSIDE_CHECKS
 from fusion.sites import FractureSite
 from imaging.labels import BodyRegion
 from imaging.results import FractureCall
-from tests.unit.fusion.cases import HIP, assess, condition, drug, findings, patient, text
+from tests.unit.fusion.cases import HIP, assess, condition, drug, findings, patient, prior, text
 
 ANKLE = FractureSite.ANKLE
 
@@ -69,7 +69,8 @@ def test_no_score_overrides_a_flag(call: FractureCall) -> None:
         (59, True, {"young_hip_fracture": Urgency.IMMEDIATE}),
         (59, None, {"young_hip_fracture": Urgency.WITHIN_HOURS}),
         (18, None, {"young_hip_fracture": Urgency.WITHIN_HOURS}),
-        (17, True, {}),
+        (17, True, {"child_hip_fracture": Urgency.IMMEDIATE}),
+        (17, None, {"child_hip_fracture": Urgency.WITHIN_HOURS}),
         (None, None, {"hip_fracture": Urgency.WITHIN_HOURS}),
     ],
 )
@@ -128,8 +129,8 @@ def test_the_grade_needs_what_it_rests_on(context: dict[str, Any], grade: Severi
 def test_the_image_alone_grades_nothing_and_says_why() -> None:
     assessment = assess(image=findings(FractureCall.DEFINITE, BodyRegion.ANKLE), person=patient(40))
     assert assessment.severity.grade is Severity.UNDETERMINED
-    assert "does not count for the grade" in assessment.severity.reasons[0].text
-    assert any("not taken from the image" in one.text for one in assessment.severity.not_judged)
+    assert "cannot grade an injury as mild" in assessment.severity.reasons[0].text
+    assert any("never lower it" in one.text for one in assessment.severity.not_judged)
 
 
 def test_mild_keeps_its_proviso_until_the_rest_is_stated() -> None:
@@ -186,7 +187,7 @@ def test_record_checks_fire_and_stay_silent() -> None:
     ("age", "site", "expected"),
     [
         (64, FractureSite.DISTAL_RADIUS, {"distal_radius", "distal_radius_instability"}),
-        (65, FractureSite.DISTAL_RADIUS, {"distal_radius_instability"}),
+        (65, FractureSite.DISTAL_RADIUS, {"distal_radius_instability", "distal_radius_older"}),
         (10, FractureSite.DISTAL_RADIUS, set()),
         (40, FractureSite.TIBIAL_SHAFT, {"tibial_shaft"}),
         (17, FractureSite.TIBIAL_SHAFT, {"tibial_shaft_child"}),
@@ -231,3 +232,87 @@ def test_a_hidden_gustilo_grade_is_not_inferred() -> None:
     assert any(one.id == "severity.not_judged.gustilo" for one in judged)
     graded = assess(site=ANKLE, gustilo=Gustilo.II).severity.not_judged
     assert all(one.id != "severity.not_judged.gustilo" for one in graded)
+
+
+# --- children, and injuries that radiographs miss
+
+
+def test_a_childs_hip_fracture_is_urgent() -> None:
+    displaced = assess(person=patient(10), site=FractureSite.FEMORAL_NECK, displaced=True)
+    assert flags(displaced) == {"child_hip_fracture": Urgency.IMMEDIATE}
+    assert "22 %" in displaced.severity.red_flags[0].statement.text
+    still = assess(person=patient(10), site=FractureSite.INTERTROCHANTERIC)
+    assert flags(still) == {"child_hip_fracture": Urgency.WITHIN_HOURS}
+    assert flags(assess(person=patient(10), site=ANKLE)) == {}
+
+
+EARLIER = {"prior_fractures": (prior(FractureSiteGroup.FOREARM),)}
+
+
+@pytest.mark.parametrize(
+    ("person", "context", "fires"),
+    [
+        (patient(0), {"site": ANKLE}, True),
+        (patient(0), {"site": ANKLE, "non_ambulant_infant": False}, False),
+        (patient(0), {"site": ANKLE, "mechanism": Mechanism.HIGH_ENERGY}, False),
+        (patient(1), {"site": ANKLE}, False),
+        (patient(2), {"site": FractureSite.FEMORAL_SHAFT}, True),
+        (patient(2), {"site": FractureSite.HUMERUS_SHAFT, "mechanism": Mechanism.LOW_ENERGY}, True),
+        (patient(2), {"site": FractureSite.HUMERUS_SHAFT, "mechanism": Mechanism.HIGH_ENERGY}, False),
+        (patient(3), {"site": FractureSite.FEMORAL_SHAFT}, False),
+        (patient(2, **EARLIER), {"site": ANKLE, "mechanism": Mechanism.HIGH_ENERGY}, True),
+        (patient(3, **EARLIER), {"site": ANKLE}, False),
+        (patient(2, prior_fractures=(prior(FractureSiteGroup.FOREARM, active=True),)), {"site": ANKLE}, False),
+        (patient(0), {}, False),
+        (patient(40), {"site": FractureSite.FEMORAL_SHAFT}, False),
+    ],
+)
+def test_a_pattern_of_abuse_is_a_reason_to_ask(person: Any, context: dict[str, Any], fires: bool) -> None:
+    found = flags(assess(person=person, **context))
+    assert ("abuse_pattern" in found) is fires
+    assert not fires or found["abuse_pattern"] is Urgency.IMMEDIATE
+
+
+def test_the_pattern_names_the_earlier_fracture_and_accuses_nobody() -> None:
+    assessment = assess(person=patient(2, **EARLIER), site=ANKLE)
+    statement = assessment.severity.red_flags[0].statement
+    assert "Condition/forearm" in statement.record
+    assert "a reason to ask, not a finding" in statement.text
+    assert text(assessment, "severity.grade") == "Severe: safeguarding review needed."
+
+
+@pytest.mark.parametrize(
+    ("region", "age", "suspicion", "rule"),
+    [
+        (BodyRegion.HIP, 65, None, "occult_hip"),
+        (BodyRegion.PELVIS, 80, None, "occult_hip"),
+        (BodyRegion.HIP, None, None, "occult_hip"),
+        (BodyRegion.HIP, 64, None, None),
+        (BodyRegion.HIP, 80, False, None),
+        (BodyRegion.WRIST, 30, None, "occult_scaphoid"),
+        (BodyRegion.WRIST, 30, False, None),
+        (BodyRegion.ANKLE, 80, None, None),
+    ],
+)
+def test_a_negative_radiograph_asks_for_the_examination(
+    region: BodyRegion, age: int | None, suspicion: bool | None, rule: str | None
+) -> None:
+    image = findings(FractureCall.NOT_SEEN, region)
+    found = checks(assess(image=image, person=patient(age), clinical_suspicion_high=suspicion))
+    assert found == (set() if rule is None else {f"severity.check.{rule}"})
+
+
+def test_high_suspicion_on_a_pelvic_radiograph_asks_for_mri_of_the_hip() -> None:
+    image = findings(FractureCall.NOT_SEEN, BodyRegion.PELVIS)
+    assessment = assess(image=image, person=patient(80), clinical_suspicion_high=True)
+    assert "MRI" in text(assessment, "severity.further_imaging")
+    assert assessment.severity.urgency is Urgency.WITHIN_HOURS
+
+
+def test_limits_of_the_wrist_hold_after_reduction_and_age_is_demand() -> None:
+    young = text(assess(person=patient(40), site=FractureSite.DISTAL_RADIUS), "severity.threshold.distal_radius")
+    assert "after reduction" in young
+    old = assess(person=patient(65), site=FractureSite.DISTAL_RADIUS)
+    assert "functional demand" in text(old, "severity.threshold.distal_radius_older")
+    ankle = text(assess(person=patient(40), site=ANKLE), "severity.threshold.ankle")
+    assert "4 mm" in ankle and "5 mm on a stress view" in ankle
