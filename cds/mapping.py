@@ -42,6 +42,9 @@ ADULT_AGE_YEARS = 18
 GLUCOCORTICOID_COURSE = timedelta(days=90)
 """A finished course counts from three months on (the definition of `RiskFeatures.glucocorticoids`)."""
 
+GLUCOCORTICOID_GAP = timedelta(days=31)
+"""Prescriptions and dispenses no further apart than a month are one course: tablets are left over, refills are late."""
+
 HEAVY_ALCOHOL_UNITS_PER_WEEK = 3 * 7
 """Three UK units a day."""
 
@@ -64,6 +67,7 @@ LIFELONG_SECONDARY_CAUSES = frozenset({ConditionKind.OSTEOGENESIS_IMPERFECTA})
 
 ACTIVE_SECONDARY_CAUSES = frozenset(
     {
+        ConditionKind.MALNUTRITION,
         ConditionKind.HYPERTHYROIDISM,
         ConditionKind.PRIMARY_HYPERPARATHYROIDISM,
         ConditionKind.HYPOGONADISM,
@@ -148,7 +152,9 @@ def _female(sex: Sex | None) -> bool | None:
 def _previous_fragility_fractures(patient: PatientSnapshot) -> tuple[list[PriorFracture], list[str]]:
     """Adult fractures before the present one at a fragility site, and warnings for those too vague to count.
 
-    A fracture coded as due to bone disease counts at any site and without a date.
+    A fracture coded as due to bone disease counts at any site and without a date, unless the disease is a tumour. One
+    without onset counts when it was entered into the record of an adult, since childhood fractures seldom are; the
+    warning says so.
     """
     counted: list[PriorFracture] = []
     warnings: list[str] = []
@@ -157,12 +163,17 @@ def _previous_fragility_fractures(patient: PatientSnapshot) -> tuple[list[PriorF
             warnings.append(f"cds.fracture.present:{fracture.resource}")
         elif _in_childhood(patient, fracture.onset) is True:
             continue
+        elif fracture.neoplastic:
+            warnings.append(f"cds.fracture.neoplastic:{fracture.resource}")
         elif fracture.pathological:
             counted.append(fracture)
         elif fracture.site in NOT_FRAGILITY_SITES:
             continue
         elif fracture.site is FractureSiteGroup.OTHER:
             warnings.append(f"cds.fracture.site_unknown:{fracture.resource}")
+        elif fracture.onset is None and _in_childhood(patient, fracture.recorded) is False:
+            warnings.append(f"cds.fracture.dated_by_record:{fracture.resource}")
+            counted.append(fracture)
         elif _in_childhood(patient, fracture.onset) is None:
             warnings.append(f"cds.fracture.undated:{fracture.resource}")
         else:
@@ -224,17 +235,26 @@ def _stated_or_listed(patient: PatientSnapshot, stated: Sourced[bool] | None, ki
 
 
 def _glucocorticoids(patient: PatientSnapshot) -> bool | None:
-    """Taken now, or a dated course of three months or more in the past."""
-    if patient.takes(DrugClass.SYSTEMIC_GLUCOCORTICOID) is not None:
-        return True
-    long_course = any(
-        entry.drug_class is DrugClass.SYSTEMIC_GLUCOCORTICOID
-        and entry.start is not None
-        and entry.end is not None
-        and entry.end - entry.start >= GLUCOCORTICOID_COURSE
+    """Taken now, or for three months or more in the past, in one course or in several that follow each other.
+
+    A single administration, such as dexamethasone against vomiting in theatre, is no course.
+    """
+    entries = [
+        entry
         for entry in patient.medications
-    )
-    return True if long_course else None
+        if entry.drug_class is DrugClass.SYSTEMIC_GLUCOCORTICOID and not entry.single_dose
+    ]
+    if any(entry.active for entry in entries):
+        return True
+    spans = sorted((entry.start, entry.end) for entry in entries if entry.start is not None and entry.end is not None)
+    begun = until = None
+    for start, end in spans:
+        if begun is None or until is None or start - until > GLUCOCORTICOID_GAP:
+            begun, until = start, end
+        until = max(until, end)
+        if until - begun >= GLUCOCORTICOID_COURSE:
+            return True
+    return None
 
 
 def _heavy_alcohol(patient: PatientSnapshot) -> bool | None:
@@ -266,6 +286,23 @@ def _vague_entries(patient: PatientSnapshot) -> list[str]:
     disorder = patient.has_condition(ConditionKind.ALCOHOL_USE_DISORDER)
     if disorder is not None and patient.alcohol_units_per_week is None:
         warnings.append(f"cds.alcohol.quantity_missing:{disorder.resource}")
+    falls = patient.has_condition(ConditionKind.REPEATED_FALLS)
+    if falls is not None and patient.falls_last_year is None:
+        warnings.append(f"cds.falls.count_missing:{falls.resource}")
+    steroid = _recent_steroid(patient)
+    if steroid is not None:
+        warnings.append(f"cds.glucocorticoids.recent:{steroid}")
     if patient.diabetes is not None and patient.diabetes.value is DiabetesType.UNSPECIFIED:
         warnings.append(f"cds.diabetes.type_unknown:{patient.diabetes.resource}")
     return warnings
+
+
+def _recent_steroid(patient: PatientSnapshot) -> str | None:
+    """The entry of a systemic glucocorticoid that counts as current use although it began under three months ago."""
+    current = [
+        entry
+        for entry in patient.medications
+        if entry.drug_class is DrugClass.SYSTEMIC_GLUCOCORTICOID and entry.active and not entry.single_dose
+    ]
+    fresh = [entry.start is not None and patient.as_of - entry.start < GLUCOCORTICOID_COURSE for entry in current]
+    return current[0].resource if current and all(fresh) else None

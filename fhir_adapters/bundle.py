@@ -1,8 +1,8 @@
-"""Bytes to the entries of one FHIR Bundle, grouped by resource type in one pass."""
+"""Bytes, or resources already parsed, to the entries of one record, grouped by resource type in one pass."""
 
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -36,9 +36,10 @@ READ_TYPES = frozenset(
         "MedicationDispense",
         "Medication",
         "FamilyMemberHistory",
+        "DiagnosticReport",
     }
 )
-"""Resource types that tell this engine something."""
+"""Resource types that tell this engine something; a DiagnosticReport only by the Observations contained in it."""
 
 _BUNDLE_TYPES = frozenset(
     {"transaction", "batch", "collection", "searchset", "document", "transaction-response", "batch-response"}
@@ -112,20 +113,49 @@ def decode_bundle(data: bytes, *, max_bytes: int = MAX_BYTES) -> JsonObject:
 
 def group_entries(bundle: JsonObject) -> Record:
     """One pass over the entries: by resource type, each resource once, Bundles within the Bundle opened."""
+    return _group(_resources(bundle, 1), paged=_has_next(bundle))
+
+
+def group_resources(resources: Iterable[JsonObject]) -> Record:
+    """One pass over resources without a Bundle, such as the lines of NDJSON; Bundles among them are opened."""
+    return _group(_opened(resources), paged=False)
+
+
+def _group(found: Iterable[tuple[str | None, JsonObject | None]], *, paged: bool) -> Record:
+    """Group the fullUrl and the resource of each entry by resource type."""
     grouped: dict[str, dict[object, Entry]] = {}
     unreadable = 0
-    paged = _has_next(bundle)
-    for position, (full_url, resource) in enumerate(_resources(bundle, 1)):
+    for position, (full_url, resource) in enumerate(found):
         resource_type = resource.get("resourceType") if resource is not None else None
         if not isinstance(resource_type, str) or resource is None:
             unreadable += 1
+        elif resource_type == "DiagnosticReport":
+            if "contained" in resource:
+                for held in _contained_observations(Entry(resource, full_url, position)):
+                    grouped.setdefault("Observation", {})[(position, id(held.resource))] = held
         elif resource_type in READ_TYPES:
-            _keep(grouped.setdefault(resource_type, {}), Entry(resource, full_url, position))
-        elif resource_type == "DiagnosticReport" and "contained" in resource:
-            for held in _contained_observations(Entry(resource, full_url, position)):
-                grouped.setdefault("Observation", {})[(position, id(held.resource))] = held
-    entries = {resource_type: tuple(found.values()) for resource_type, found in grouped.items()}
+            kept = grouped.get(resource_type)
+            if kept is None:
+                kept = grouped[resource_type] = {}
+            name = full_url or resource.get("id")
+            key = name if isinstance(name, str) else position
+            entry = Entry(resource, full_url, position)
+            # Another version of a resource replaces it unless it is older.
+            if key not in kept or _updated(entry) >= _updated(kept[key]):
+                kept[key] = entry
+    entries = {resource_type: tuple(entries.values()) for resource_type, entries in grouped.items()}
     return Record(entries=entries, unreadable=unreadable, paged=paged)
+
+
+def _opened(resources: Iterable[object]) -> Iterator[tuple[str | None, JsonObject | None]]:
+    """Resources as entries without fullUrl; None for what is no object."""
+    for resource in resources:
+        if not isinstance(resource, dict):
+            yield None, None
+        elif resource.get("resourceType") == "Bundle":
+            yield from _resources(resource, 2)
+        else:
+            yield None, resource
 
 
 def _inflate(data: bytes, max_bytes: int) -> bytes:
@@ -205,15 +235,6 @@ def _resources(bundle: JsonObject, depth: int) -> Iterator[tuple[str | None, Jso
             yield from _resources(resource, depth + 1)
         else:
             yield as_text(entry.get("fullUrl")), resource
-
-
-def _keep(found: dict[object, Entry], entry: Entry) -> None:
-    """Add an entry, or let it replace an older version of the same resource."""
-    resource_id = entry.resource.get("id")
-    key: object = entry.full_url or (resource_id if isinstance(resource_id, str) else entry.position)
-    before = found.get(key)
-    if before is None or _updated(entry) >= _updated(before):
-        found[key] = entry
 
 
 def _updated(entry: Entry) -> float:

@@ -1,15 +1,20 @@
-"""Conditions and family history to diseases, diabetes, fractures and the family's hip fracture.
+"""Conditions to diseases, diabetes, fractures, long-term drugs and what they say of the parents.
 
 Rules
 -----
 * Refuted and entered-in-error do not count; a differential diagnosis does not count either, with a warning; unconfirmed
-  and provisional count, with a warning.
+  and provisional count, with a warning. A disease that one entry states and another refutes counts, with a warning.
+* Onset: a date, else the start (or end) of a period, else the age at onset with the date of birth, else text that is
+  nothing but a date. A date before birth counts as none.
+* A fracture without onset that an encounter recorded as fresh (an encounter diagnosis, or an ICD-10-CM code of the
+  initial encounter) began when it was recorded, with a warning; any other is only known to be no younger than that.
 * Active: clinical status active, recurrence or relapse, or no status; not active: inactive, remission, resolved, an
   abatement that has passed, or a code that says so itself ("history of", "in remission"). An abatement after the time
   of the snapshot had not yet happened.
 * A fracture is active (perhaps the present one) when it is recorded as active, or with no status, and began within
   `PRESENT_FRACTURE`; without onset the recorded date decides. An older one is a prior fracture even if nobody has
   closed the entry.
+* A code that says that a drug is taken for long (ICD-10-CM Z79) is an entry of that drug.
 * Osteoporosis, diabetes and rheumatoid arthritis are lifelong: an entry marked inactive counts, with a warning.
 * A pregnancy without end is over after `PREGNANCY_LENGTH`.
 """
@@ -19,22 +24,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from fhir_adapters.bundle import Entry
-from fhir_adapters.codes.diagnoses import diagnosis, is_sequela
-from fhir_adapters.codes.meanings import DiagnosisMeaning
+from fhir_adapters.codes.diagnoses import diagnosis, is_sequela, is_staged
+from fhir_adapters.codes.meanings import DiagnosisMeaning, FractureMeaning
 from fhir_adapters.codes.snomed import BODY_STRUCTURES
 from fhir_adapters.codes.systems import CodeSystem, system_of
-from fhir_adapters.dates import Moment, first_moment
+from fhir_adapters.dates import Moment, first_moment, moment_at_age
 from fhir_adapters.patient import (
     ConditionEntry,
     ConditionKind,
     DiabetesType,
     FractureSiteGroup,
+    MedicationEntry,
     PriorFracture,
     SmokingStatus,
     Sourced,
 )
 from fhir_adapters.reading import Reading
-from fhir_adapters.shapes import JsonObject, as_list, as_text, codes, codings
+from fhir_adapters.shapes import JsonObject, as_list, as_object, codes, codings
 from fhir_adapters.warnings import FhirWarning
 
 PRESENT_FRACTURE = timedelta(days=90)
@@ -45,16 +51,15 @@ PREGNANCY_LENGTH = timedelta(days=44 * 7)
 _NOT_COUNTED = frozenset({"refuted", "entered-in-error"})
 _ACTIVE = frozenset({"active", "recurrence", "relapse"})
 
-_PARENTS = frozenset({"MTH", "NMTH", "FTH", "NFTH", "PRN", "NPRN"})
-"""HL7 v3: mother, father, parent, and the natural ones; step and adoptive parents have other codes."""
-
-_ONSET = ("onsetDateTime", "onsetPeriod.start")
+_ONSET = ("onsetDateTime", "onsetPeriod.start", "onsetPeriod.end", "onsetString")
+_INITIAL_ENCOUNTER = frozenset("ABC")
+"""Seventh character of an ICD-10-CM injury code: active treatment of a fresh fracture."""
 _EPOCH = datetime(1, 1, 2, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """The part of a snapshot that comes from conditions and family history."""
+    """The part of a snapshot that comes from conditions."""
 
     conditions: tuple[ConditionEntry, ...]
     fractures: tuple[PriorFracture, ...]
@@ -63,6 +68,7 @@ class History:
     diabetes: Sourced[DiabetesType] | None
     smoking: Sourced[SmokingStatus] | None
     parental_hip_fracture: Sourced[bool] | None
+    medications: tuple[MedicationEntry, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +79,7 @@ class _Found:
     meanings: tuple[tuple[str, str, DiagnosisMeaning], ...]
     """System URI, code and meaning of each coding that means something."""
     onset: datetime | None
+    recorded: datetime | None
     known_since: datetime | None
     """Onset, or the date it was recorded: orders entries and dates the present fracture."""
     active: bool
@@ -80,15 +87,21 @@ class _Found:
     """The record has a clinical status."""
 
 
-def read_history(conditions: Iterable[Entry], relatives: Iterable[Entry], reading: Reading) -> History:
-    """Everything the patient's Conditions and FamilyMemberHistory say."""
+def read_history(conditions: Iterable[Entry], reading: Reading) -> History:
+    """Everything the patient's Conditions say."""
+    refuted: list[Entry] = []
     found = sorted(
-        (item for entry in reading.own(_meaningful(conditions)) if (item := _find(entry, reading)) is not None),
+        (
+            item
+            for entry in reading.own(_meaningful(conditions))
+            if (item := _find(entry, refuted, reading)) is not None
+        ),
         key=lambda item: (item.active, item.known_since or _EPOCH, item.entry.reference),
         reverse=True,
     )
     entries = tuple(entry for item in found for entry in _condition_entries(item, reading))
     fractures = [fracture for item in found if (fracture := _fracture(item, reading)) is not None]
+    _note_refuted(refuted, found, reading)
     fractures.sort(key=lambda fracture: (fracture.onset or _EPOCH, fracture.resource), reverse=True)
     return History(
         conditions=entries,
@@ -97,7 +110,8 @@ def read_history(conditions: Iterable[Entry], relatives: Iterable[Entry], readin
         rheumatoid_arthritis=_lifelong(entries, ConditionKind.RHEUMATOID_ARTHRITIS, reading),
         diabetes=_diabetes(found, reading),
         smoking=_smoking(found),
-        parental_hip_fracture=_parental_hip_fracture(relatives, reading),
+        parental_hip_fracture=_parental_hip_fracture(found),
+        medications=tuple(_medications(found)),
     )
 
 
@@ -108,14 +122,17 @@ def _meaningful(entries: Iterable[Entry]) -> Iterable[Entry]:
             yield entry
 
 
-def _find(entry: Entry, reading: Reading) -> _Found | None:
-    """One Condition, or None when it does not count at the time of the snapshot."""
+def _find(entry: Entry, refuted: list[Entry], reading: Reading) -> _Found | None:
+    """One Condition, or None when it does not count at the time of the snapshot; the refuted ones are gathered."""
     resource, notes = entry.resource, reading.notes
     verification = codes(resource.get("verificationStatus"))
     if verification & _NOT_COUNTED:
+        if "refuted" in verification:
+            refuted.append(entry)
         return None
-    onset, unreadable = first_moment(resource, *_ONSET)
+    onset, unreadable = _onset(entry, reading)
     recorded, _ = first_moment(resource, "recordedDate")
+    recorded = reading.credible(recorded, entry)
     if reading.is_future(onset or recorded, entry):
         return None
     if "differential" in verification:
@@ -135,18 +152,48 @@ def _find(entry: Entry, reading: Reading) -> _Found | None:
             if (meaning := diagnosis(system, code)) is not None
         ),
         onset=onset.until(reading.as_of) if onset is not None else None,
+        recorded=recorded.until(reading.as_of) if recorded is not None else None,
         known_since=known_since.until(reading.as_of) if known_since is not None else None,
         active=_is_active(resource, clinical, reading.as_of),
         stated=bool(clinical),
     )
 
 
+def _onset(entry: Entry, reading: Reading) -> tuple[Moment | None, bool]:
+    """When a condition began, and whether there is a date that cannot be read."""
+    resource = entry.resource
+    onset, unreadable = first_moment(resource, *_ONSET)
+    if onset is None and "onsetAge" in resource:
+        onset = moment_at_age(reading.born, resource["onsetAge"])
+        unreadable = unreadable or onset is None
+    if onset is None and "onsetRange" in resource:
+        onset = moment_at_age(reading.born, as_object(resource["onsetRange"]).get("low"))
+        unreadable = unreadable or onset is None
+    return reading.credible(onset, entry), unreadable
+
+
+def _note_refuted(refuted: list[Entry], found: list[_Found], reading: Reading) -> None:
+    """Warn of every disease that counts although another entry refutes it."""
+    if not refuted:
+        return
+    counted = {meaning for item in found for _, _, meaning in item.meanings}
+    kinds = {kind for meaning in counted for kind in meaning.kinds}
+    diabetic = any(meaning.diabetes is not None for meaning in counted)
+    for entry in refuted:
+        denied = [diagnosis(system, code) for system, code in codings(entry.resource.get("code"))]
+        if any(
+            meaning is not None and (kinds & set(meaning.kinds) or (diabetic and meaning.diabetes is not None))
+            for meaning in denied
+        ):
+            reading.notes.add(FhirWarning.CONDITION_REFUTED_ELSEWHERE, entry.reference)
+
+
 def _is_active(resource: JsonObject, clinical: set[str], as_of: datetime) -> bool:
     """Whether a condition was active at `as_of`, by abatement first, then by clinical status."""
-    abatement, _ = first_moment(resource, "abatementDateTime", "abatementPeriod.end")
+    abatement, _ = first_moment(resource, "abatementDateTime", "abatementPeriod.end", "abatementPeriod.start")
     if abatement is not None:
         return abatement.is_after(as_of)
-    if any(name.startswith("abatement") and resource[name] is not False for name in resource):
+    if any(name.startswith("abatement") and resource[name] not in (False, None, "") for name in resource):
         return False
     return not clinical or bool(clinical & _ACTIVE)
 
@@ -188,6 +235,10 @@ def _fracture(item: _Found, reading: Reading) -> PriorFracture | None:
     if site is FractureSiteGroup.OTHER:
         site = _body_site(item.entry.resource) or site
     past = any(fracture.past for _, _, fracture in named) or any(is_sequela(uri, plain) for uri, plain, _ in named)
+    onset = item.onset
+    if onset is None and not past and item.recorded is not None and _is_fresh(item, named):
+        reading.notes.add(FhirWarning.FRACTURE_DATED_BY_RECORD, item.entry.reference)
+        onset = item.recorded
     began = item.known_since
     recent = began is not None and reading.as_of - began <= PRESENT_FRACTURE
     # Recorded as active without any date may be the present one; unstated and undated may not.
@@ -196,10 +247,21 @@ def _fracture(item: _Found, reading: Reading) -> PriorFracture | None:
         site=site,
         code=qualified(system, code),
         resource=item.entry.reference,
-        onset=None if past else item.onset,
+        onset=None if past else onset,
         active=present and not past,
         pathological=any(fracture.pathological for _, _, fracture in named),
+        neoplastic=any(fracture.neoplastic for _, _, fracture in named),
+        recorded=item.recorded if onset is None and not past else None,
     )
+
+
+def _is_fresh(item: _Found, named: list[tuple[str, str, FractureMeaning]]) -> bool:
+    """Whether the entry records a new fracture, so that its date is that of the fracture."""
+    stages = {code[-1].upper() for uri, code, _ in named if is_staged(uri, code)}
+    if stages:
+        return bool(stages & _INITIAL_ENCOUNTER)
+    categories = as_list(item.entry.resource.get("category"))
+    return any("encounter-diagnosis" in codes(category) for category in categories)
 
 
 def _body_site(resource: JsonObject) -> FractureSiteGroup | None:
@@ -251,35 +313,25 @@ def _smoking(found: list[_Found]) -> Sourced[SmokingStatus] | None:
     return None
 
 
-def _parental_hip_fracture(relatives: Iterable[Entry], reading: Reading) -> Sourced[bool] | None:
-    """True when a mother or father is recorded with a hip fracture; absence says nothing."""
-    for entry in reading.own(relatives):
-        resource = entry.resource
-        if as_text(resource.get("status")) not in {"partial", "completed"}:
-            continue
-        moment, _ = first_moment(resource, "date")
-        if reading.is_future(moment, entry) or not _is_parent(resource):
-            continue
-        if any(_is_hip_fracture(condition) for condition in as_list(resource.get("condition"))):
-            effective = moment.until(reading.as_of) if isinstance(moment, Moment) else None
-            return Sourced(value=True, resource=entry.reference, effective=effective)
+def _parental_hip_fracture(found: list[_Found]) -> Sourced[bool] | None:
+    for item in found:
+        if any(meaning.parent_broke_hip for _, _, meaning in item.meanings):
+            return Sourced(value=True, resource=item.entry.reference, effective=item.known_since)
     return None
 
 
-def _is_parent(resource: JsonObject) -> bool:
-    return any(
-        system_of(system) is CodeSystem.ROLE_CODE and code in _PARENTS
-        for system, code in codings(resource.get("relationship"))
-    )
-
-
-def _is_hip_fracture(condition: object) -> bool:
-    concept = condition.get("code") if isinstance(condition, dict) else None
-    for system, code in codings(concept):
-        meaning = diagnosis(system, code)
-        if meaning is not None and meaning.fracture is not None and meaning.fracture.site is FractureSiteGroup.HIP:
-            return True
-    return False
+def _medications(found: list[_Found]) -> Iterable[MedicationEntry]:
+    """Drugs that a code says are taken for long."""
+    for item in found:
+        for system, code, meaning in item.meanings:
+            if meaning.takes is not None:
+                yield MedicationEntry(
+                    drug_class=meaning.takes,
+                    code=qualified(system, code),
+                    resource=item.entry.reference,
+                    start=item.onset,
+                    active=item.active,
+                )
 
 
 def qualified(system_uri: str, code: str) -> str:

@@ -6,15 +6,20 @@ older than a complete one within it. A time without zone is read as UTC.
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 
-from fhir_adapters.shapes import JsonObject, as_list, as_object
+from fhir_adapters.shapes import JsonObject, as_list, as_number, as_object, as_text
 
 EARLIEST_ZONE_AHEAD = timedelta(hours=14)
 """A calendar day begins up to 14 hours earlier on some meridian than in UTC."""
 
 _YEARS = range(1850, 2201)
 """Outside of these a date is a typing error, and arithmetic on it may overflow."""
+
+_DAYS_PER_AGE_UNIT = {"a": 365.25, "mo": 30.4375, "wk": 7.0, "d": 1.0}
+"""UCUM units of an Age: mean Julian year and month."""
+_OLDEST_YEARS = 130
 
 _DATE = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?")
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:\d{2})?")
@@ -40,8 +45,12 @@ class Moment:
 
 def parse_moment(text: object) -> Moment | None:
     """A FHIR date, dateTime or instant; None when it is absent, malformed or of an impossible year."""
-    if not isinstance(text, str):
-        return None
+    return _parse(text) if isinstance(text, str) else None
+
+
+@lru_cache(maxsize=4096)
+def _parse(text: str) -> Moment | None:
+    """Parse one date; remembered, because all measurements of a visit bear the same."""
     try:
         if "T" in text:
             if _TIME.fullmatch(text) is None:
@@ -84,3 +93,24 @@ def first_moment(resource: JsonObject, *names: str) -> tuple[Moment | None, bool
             return moment, unreadable
         unreadable = True
     return None, unreadable
+
+
+def moment_at_age(born: date | None, age: object) -> Moment | None:
+    """When a person reached an age: the first moment at which it may have been.
+
+    Args:
+        born: Date of birth; without it an age is no date.
+        age: A FHIR Age with a UCUM unit (``a``, ``mo``, ``wk``, ``d``).
+
+    Returns:
+        None when the age is absent, has another unit or a comparator, or is impossible.
+    """
+    quantity = as_object(age)
+    value = as_number(quantity.get("value"))
+    days = _DAYS_PER_AGE_UNIT.get(as_text(quantity.get("code")) or as_text(quantity.get("unit")) or "")
+    if born is None or value is None or days is None or "comparator" in quantity:
+        return None
+    if not 0 <= value * days <= _OLDEST_YEARS * _DAYS_PER_AGE_UNIT["a"]:
+        return None
+    start = datetime(born.year, born.month, born.day, tzinfo=UTC) + timedelta(days=value * days)
+    return Moment(start=start, complete=False)

@@ -13,8 +13,15 @@ from fhir_adapters.warnings import FhirWarning
 OLDEST_YEARS = 130
 
 _SEXES = {sex.value: sex for sex in Sex}
-_BIRTH_SEX = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-birthsex"
-_BIRTH_SEXES = {"F": Sex.FEMALE, "M": Sex.MALE}
+_BIRTH_SEX = frozenset(
+    {
+        "http://hl7.org/fhir/us/core/StructureDefinition/us-core-birthsex",
+        "http://hl7.org/fhir/us/core/StructureDefinition/us-core-sex",
+    }
+)
+_BIRTH_SEXES = {"F": Sex.FEMALE, "M": Sex.MALE, "248152002": Sex.FEMALE, "248153007": Sex.MALE}
+"""HL7 v3 and SNOMED CT codes of the two extensions."""
+_BINARY = frozenset({Sex.FEMALE, Sex.MALE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,11 +38,9 @@ def read_demographics(patient: Entry, as_of: datetime, notes: Notes) -> Demograp
     """Birth date, completed years at `as_of` and administrative gender, with warnings for what is missing."""
     resource = patient.resource
     birth_date, age_years = _birth(resource, as_of, notes)
-    sex = _SEXES.get(as_text(resource.get("gender")) or "")
-    if sex is None:
-        notes.add(FhirWarning.PATIENT_SEX_MISSING)
-    elif _birth_sex(resource) not in {None, sex}:
-        notes.add(FhirWarning.PATIENT_BIRTH_SEX_DIFFERS)
+    if "modifierExtension" in resource or "implicitRules" in resource:
+        notes.add(FhirWarning.PATIENT_MODIFIER)
+    sex = _sex(resource, notes)
     if _is_deceased(resource, as_of):
         notes.add(FhirWarning.PATIENT_DECEASED)
     if any(isinstance(link, dict) and link.get("type") == "replaced-by" for link in as_list(resource.get("link"))):
@@ -73,10 +78,27 @@ def _birth(resource: JsonObject, as_of: datetime, notes: Notes) -> tuple[date | 
     return (None if partial else day), age
 
 
+def _sex(resource: JsonObject, notes: Notes) -> Sex | None:
+    """Administrative gender; where that is neither female nor male, the recorded sex at birth, with a warning."""
+    sex = _SEXES.get(as_text(resource.get("gender")) or "")
+    at_birth = _birth_sex(resource)
+    if sex in _BINARY:
+        if at_birth not in {None, sex}:
+            notes.add(FhirWarning.PATIENT_BIRTH_SEX_DIFFERS)
+    elif at_birth is not None:
+        notes.add(FhirWarning.PATIENT_SEX_AT_BIRTH_USED)
+        return at_birth
+    elif sex is None:
+        notes.add(FhirWarning.PATIENT_SEX_MISSING)
+    return sex
+
+
 def _birth_sex(resource: JsonObject) -> Sex | None:
     for extension in as_list(resource.get("extension")):
-        if isinstance(extension, dict) and extension.get("url") == _BIRTH_SEX:
-            return _BIRTH_SEXES.get(as_text(extension.get("valueCode")) or "")
+        if isinstance(extension, dict) and as_text(extension.get("url")) in _BIRTH_SEX:
+            found = _BIRTH_SEXES.get(as_text(extension.get("valueCode")) or "")
+            if found is not None:
+                return found
     return None
 
 

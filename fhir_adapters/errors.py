@@ -9,11 +9,38 @@
     |   +-- NotABundleError          fhir.input.not_a_bundle
     |   +-- BundleTypeError          fhir.bundle.type
     +-- PatientSelectionError        fhir.patient.*    the Bundle is readable, but whose record is it?
-        +-- NoPatientError           fhir.patient.none
-        +-- SeveralPatientsError     fhir.patient.several
-        +-- PatientNotFoundError     fhir.patient.not_found
+    |   +-- NoPatientError           fhir.patient.none
+    |   +-- SeveralPatientsError     fhir.patient.several
+    |   +-- PatientNotFoundError     fhir.patient.not_found
+    +-- FhirServerError              fhir.server.*     the record is on a server that does not give it
+    |   +-- ServerAddressError       fhir.server.address
+    |   +-- ServerUnreachableError   fhir.server.unreachable
+    |   +-- ServerCertificateError   fhir.server.certificate
+    |   +-- ServerTimeoutError       fhir.server.timeout
+    |   +-- ServerBusyError          fhir.server.busy
+    |   +-- ServerFailureError       fhir.server.failure
+    |   +-- ServerRefusalError       fhir.server.refused
+    |   +-- UnauthorisedError        fhir.server.unauthorised
+    |   +-- ForbiddenError           fhir.server.forbidden
+    |   +-- NotOnServerError         fhir.server.not_found
+    |   +-- GoneFromServerError      fhir.server.gone
+    |   +-- ServerOutcomeError       fhir.server.outcome
+    |   +-- ServerContentError       fhir.server.content
+    |   +-- ServerAnswerTooLargeError  fhir.server.too_large
+    |   +-- ServerRedirectError      fhir.server.redirect
+    |   +-- PagingError              fhir.server.paging
+    |   +-- RecordIncompleteError    fhir.server.incomplete
+    +-- ClientAuthError              fhir.auth.*       this program cannot show who it is
+    |   +-- ClientKeyError           fhir.auth.key
+    |   +-- TokenFileError           fhir.auth.token_file
+    |   +-- SmartDiscoveryError      fhir.auth.discovery
+    |   +-- TokenRefusedError        fhir.auth.token
+    +-- ServerImageError             fhir.image.*      the radiograph is on a server that does not give it
+        +-- NoServerImageError       fhir.image.none
+        +-- ServerImageFormatError   fhir.image.format
 
-A message never repeats what the record says: no names, identifiers, dates or values.
+A message never repeats what the record says: no names, identifiers, dates or values. Nor does it repeat a token, a key,
+or an address of a server beyond its host, since the rest may hold an identifier.
 """
 
 from typing import ClassVar
@@ -117,3 +144,196 @@ class PatientNotFoundError(PatientSelectionError):
 
     code = "fhir.patient.not_found"
     default_remedy = "Check the logical id, or supply the Bundle that holds this Patient."
+
+
+class FhirServerError(FhirError):
+    """A FHIR server does not give what was asked for."""
+
+    code = "fhir.server"
+    default_remedy = "Check the address of the FHIR server and that it is running."
+
+
+class ServerAddressError(FhirServerError):
+    """The address of a server cannot be used."""
+
+    code = "fhir.server.address"
+    default_remedy = "Give the base address of the FHIR R4 server, such as https://ehr.example/fhir."
+
+
+class ServerUnreachableError(FhirServerError):
+    """No connection, or it broke, each time it was tried."""
+
+    code = "fhir.server.unreachable"
+    default_remedy = "Check the address, the network, the proxy and the certificate of the server, then try again."
+
+
+class ServerCertificateError(FhirServerError):
+    """The server's certificate is not one this machine trusts."""
+
+    code = "fhir.server.certificate"
+    default_remedy = "Set FRACTURE_CDS_FHIR_CA_FILE to the certificate authority of the server's owner (PEM)."
+
+
+class ServerTimeoutError(FhirServerError):
+    """The server did not answer in time."""
+
+    code = "fhir.server.timeout"
+    default_remedy = "Try again later, or allow more time with FRACTURE_CDS_FHIR_DEADLINE_SECONDS."
+
+
+class ServerBusyError(FhirServerError):
+    """The server asks to be left alone for now (429, 502, 503, 504)."""
+
+    code = "fhir.server.busy"
+    default_remedy = "Try again later."
+
+
+class ServerFailureError(FhirServerError):
+    """The server failed (any other 5xx)."""
+
+    code = "fhir.server.failure"
+    default_remedy = "Try again; if it stays, tell the operator of the server, whose log holds the cause."
+
+
+class ServerRefusalError(FhirServerError):
+    """The server does not accept the request (400, 405, 422 and the like)."""
+
+    code = "fhir.server.refused"
+    default_remedy = "Check that the address is the base of a FHIR R4 server and what its CapabilityStatement offers."
+
+
+class UnauthorisedError(FhirServerError):
+    """The server wants credentials, or does not accept those it was given (401)."""
+
+    code = "fhir.server.unauthorised"
+    default_remedy = "Give a valid token (--fhir-token-file), or a registered client id and key (--fhir-client-id)."
+
+
+class ForbiddenError(FhirServerError):
+    """The credentials do not reach this far (403)."""
+
+    code = "fhir.server.forbidden"
+    default_remedy = "Ask the operator of the server to grant read access (SMART scope system/<type>.rs)."
+
+
+class NotOnServerError(FhirServerError):
+    """The server has no such resource or service (404)."""
+
+    code = "fhir.server.not_found"
+    default_remedy = "Check the logical id of the Patient and the base address of the server."
+
+
+class GoneFromServerError(FhirServerError):
+    """The resource was deleted (410)."""
+
+    code = "fhir.server.gone"
+    default_remedy = "Check the logical id of the Patient; the record may have been merged into another."
+
+
+class ServerOutcomeError(FhirServerError):
+    """A success on the wire that holds an OperationOutcome of severity error or fatal."""
+
+    code = "fhir.server.outcome"
+    default_remedy = "Tell the operator of the server; its log says what it could not do."
+
+
+class ServerContentError(FhirServerError):
+    """The answer is no FHIR JSON, is cut short, or is something else than was asked for."""
+
+    code = "fhir.server.content"
+    default_remedy = "Check that the address is the base of a FHIR R4 server that speaks application/fhir+json."
+
+
+class ServerAnswerTooLargeError(FhirServerError):
+    """The answer exceeds the limit."""
+
+    code = "fhir.server.too_large"
+    default_remedy = "Raise FRACTURE_CDS_MAX_RECORD_MIB (FRACTURE_CDS_MAX_IMAGE_MIB for a radiograph)."
+
+
+class ServerRedirectError(FhirServerError):
+    """The server points to another host, to which credentials are not sent."""
+
+    code = "fhir.server.redirect"
+    default_remedy = "Give the address the server redirects to, if you trust it."
+
+
+class PagingError(FhirServerError):
+    """The pages of a search do not end, or lead to another host."""
+
+    code = "fhir.server.paging"
+    default_remedy = "Tell the operator of the server; its 'next' links are wrong, or the result is far too long."
+
+
+class RecordIncompleteError(FhirServerError):
+    """A part of the record without which an assessment would mislead could not be read.
+
+    Attributes:
+        types: The resource types that are missing.
+    """
+
+    code = "fhir.server.incomplete"
+    default_remedy = (
+        "Ask for read access to these types, or accept an incomplete record with --allow-incomplete; the report then"
+        " says what is missing."
+    )
+
+    def __init__(self, types: tuple[str, ...], reason: str) -> None:
+        """Name the types and why the first of them could not be read."""
+        named = ", ".join(types)
+        super().__init__(f"{named} could not be read, so the record would look healthier than it is. {reason}")
+        self.types = types
+
+
+class ClientAuthError(FhirError):
+    """This program cannot prove to the server who it is."""
+
+    code = "fhir.auth"
+    default_remedy = "Check the client id and the key."
+
+
+class ClientKeyError(ClientAuthError):
+    """The private key cannot be used."""
+
+    code = "fhir.auth.key"
+    default_remedy = "Give an RSA key of 2048 bits or more, or a P-384 key, as PEM or JWK, readable by you alone."
+
+
+class TokenFileError(ClientAuthError):
+    """The file with the bearer token cannot be used."""
+
+    code = "fhir.auth.token_file"
+    default_remedy = "Give a file that holds the token alone, on one line."
+
+
+class SmartDiscoveryError(ClientAuthError):
+    """The server does not say where tokens are given out."""
+
+    code = "fhir.auth.discovery"
+    default_remedy = "Set FRACTURE_CDS_FHIR_TOKEN_URL to the token endpoint."
+
+
+class TokenRefusedError(ClientAuthError):
+    """The authorisation server gave no token."""
+
+    code = "fhir.auth.token"
+    default_remedy = "Check that client id and public key (cds fhir jwks) are registered there, and this clock."
+
+
+class ServerImageError(FhirError):
+    """A radiograph cannot be had from the server."""
+
+    code = "fhir.image"
+    default_remedy = "Give the radiograph as a file with --image."
+
+
+class NoServerImageError(ServerImageError):
+    """The server holds no radiograph of a limb of this patient."""
+
+    code = "fhir.image.none"
+
+
+class ServerImageFormatError(ServerImageError):
+    """What the server gave for the radiograph is no image."""
+
+    code = "fhir.image.format"

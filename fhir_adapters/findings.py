@@ -11,19 +11,33 @@ from fhir_adapters.codes.observations import (
     YES_ANSWERS,
     Observable,
 )
-from fhir_adapters.codes.snomed import FEMORAL_NECK, HIP_STRUCTURES, SPINE_STRUCTURES
+from fhir_adapters.codes.snomed import FEMORAL_NECK, HIP_STRUCTURES, SMOKING, SPINE_STRUCTURES
 from fhir_adapters.codes.systems import CodeSystem, system_of
-from fhir_adapters.observations import Candidate, NextOlder, Usable, Verdict, judge_number, judge_quantity, newest
+from fhir_adapters.observations import (
+    ADULT_YEARS,
+    Candidate,
+    NextOlder,
+    Usable,
+    Verdict,
+    judge_number,
+    judge_quantity,
+    newest,
+    quantity_of,
+    sort_newest_first,
+)
 from fhir_adapters.patient import SmokingStatus, Sourced
 from fhir_adapters.reading import Reading
-from fhir_adapters.shapes import as_number, as_object, codings
+from fhir_adapters.shapes import as_number, codings
 from fhir_adapters.units import Measure, unit_texts
 from fhir_adapters.warnings import FhirWarning
 
 BMI_WINDOW_ADULT = timedelta(days=365)
 """Weight and height of an adult may be this far apart for the body mass index to be computed from them."""
 BMI_WINDOW_CHILD = timedelta(days=92)
-ADULT_YEARS = 18
+BMI_TOLERANCE = 0.1
+"""A recorded body mass index may differ by this share from that of weight and height of the same time."""
+T_SCORE_TOLERANCE = 1.0
+"""Both hips are often measured at once; they differ, but seldom by more than one standard deviation."""
 
 FALLS_WINDOW = timedelta(days=365)
 """'Falls in the past year' says nothing about this year once it is older than that."""
@@ -42,6 +56,7 @@ class Measurements:
     smoking: Sourced[SmokingStatus] | None
     alcohol_units_per_week: Sourced[float] | None
     falls_last_year: Sourced[int] | None
+    parental_hip_fracture: Sourced[bool] | None
     pregnancy: tuple[Sourced[bool], str] | None
     """Pregnant by the newest answer, and the ``system|code`` of that answer."""
     vitamin_d_nmol_l: Sourced[float] | None
@@ -58,14 +73,19 @@ def measure(found: dict[Observable, list[Candidate]], reading: Reading, age_year
     """Choose and convert the newest value of everything measured."""
 
     def quantity(observable: Observable, measured: Measure) -> Sourced[float] | None:
-        return newest(found.get(observable, ()), reading, judge_quantity(measured))
+        return newest(found.get(observable, []), reading, judge_quantity(measured))
+
+    def t_score(site: str) -> Sourced[float] | None:
+        return newest(sites[site], reading, judge_quantity(Measure.T_SCORE), _t_scores_differ)
 
     weight = quantity(Observable.WEIGHT, Measure.WEIGHT)
     height = quantity(Observable.HEIGHT, Measure.HEIGHT)
-    bmi = quantity(Observable.BMI, Measure.BMI) or compute_bmi(weight, height, age_years)
-    sites = _t_scores_by_site(found, reading)
-    judge_t = judge_quantity(Measure.T_SCORE)
-    unspecified = newest(sites["unspecified"], reading, judge_t)
+    computed = compute_bmi(weight, height, age_years)
+    bmi = quantity(Observable.BMI, Measure.BMI) or computed
+    if bmi is not None and computed is not None and _contradicts(bmi, computed):
+        reading.notes.add(FhirWarning.BMI_CONTRADICTION, bmi.resource)
+    sites = _t_scores_by_site(found)
+    unspecified = t_score("unspecified")
     if unspecified is not None:
         reading.notes.add(FhirWarning.T_SCORE_SITE_UNKNOWN, unspecified.resource)
     return Measurements(
@@ -73,16 +93,17 @@ def measure(found: dict[Observable, list[Candidate]], reading: Reading, age_year
         height_cm=height,
         bmi_kg_m2=bmi,
         smoking=_smoking(found.get(Observable.SMOKING, []), reading),
-        alcohol_units_per_week=newest(found.get(Observable.ALCOHOL, ()), reading, _judge_alcohol),
-        falls_last_year=newest(found.get(Observable.FALLS, ()), reading, _judge_falls),
+        alcohol_units_per_week=newest(found.get(Observable.ALCOHOL, []), reading, _judge_alcohol),
+        falls_last_year=newest(found.get(Observable.FALLS, []), reading, _judge_falls),
+        parental_hip_fracture=newest(found.get(Observable.PARENTAL_HIP_FRACTURE, []), reading, _judge_finding),
         pregnancy=_pregnancy(found.get(Observable.PREGNANCY, []), reading),
         vitamin_d_nmol_l=quantity(Observable.VITAMIN_D, Measure.VITAMIN_D),
         calcium_mmol_l=quantity(Observable.CALCIUM, Measure.CALCIUM),
         egfr_ml_min_1_73m2=quantity(Observable.EGFR, Measure.EGFR),
         hba1c_percent=quantity(Observable.HBA1C, Measure.HBA1C),
-        t_score_femoral_neck=newest(sites["neck"], reading, judge_t),
-        t_score_total_hip=newest(sites["hip"], reading, judge_t),
-        t_score_spine=newest(sites["spine"], reading, judge_t),
+        t_score_femoral_neck=t_score("neck"),
+        t_score_total_hip=t_score("hip"),
+        t_score_spine=t_score("spine"),
         t_score_unspecified=unspecified,
     )
 
@@ -109,7 +130,18 @@ def compute_bmi(
     )
 
 
-def _t_scores_by_site(found: dict[Observable, list[Candidate]], reading: Reading) -> _TScores:
+def _contradicts(bmi: Sourced[float], computed: Sourced[float]) -> bool:
+    """Whether a recorded body mass index of the same day as weight and height differs from theirs."""
+    if bmi.effective is None or computed.effective is None or bmi.effective.date() != computed.effective.date():
+        return False
+    return abs(bmi.value - computed.value) > BMI_TOLERANCE * computed.value
+
+
+def _t_scores_differ(value: float, other: float) -> bool:
+    return abs(value - other) > T_SCORE_TOLERANCE
+
+
+def _t_scores_by_site(found: dict[Observable, list[Candidate]]) -> _TScores:
     """Sort T-scores by where they were measured: by the code, made precise by the body site."""
     sites: _TScores = {"neck": [], "hip": [], "spine": [], "unspecified": []}
     by_code = {
@@ -124,7 +156,7 @@ def _t_scores_by_site(found: dict[Observable, list[Candidate]], reading: Reading
             if place is not None:
                 sites[place].append(candidate)
     for candidates in sites.values():
-        candidates.sort(key=Candidate.age_key, reverse=True)
+        sort_newest_first(candidates)
     return sites
 
 
@@ -144,7 +176,31 @@ def _place(candidate: Candidate, by_code: str) -> str | None:
     return by_code if by_code != "unspecified" else None
 
 
+def _stated(candidate: Candidate) -> bool | None:
+    """Yes or no to a finding that stands in the place of the question; None for any other answer."""
+    holder = candidate.holder
+    if not any(name.startswith("value") for name in holder):
+        return None if "dataAbsentReason" in holder else True
+    if isinstance(holder.get("valueBoolean"), bool):
+        return holder["valueBoolean"] is True
+    answers = {(system_of(system), code) for system, code in codings(holder.get(_ANSWER))}
+    return True if answers & YES_ANSWERS else False if answers & NO_ANSWERS else None
+
+
+def _judge_finding(candidate: Candidate, reading: Reading) -> Verdict[bool]:
+    stated = _stated(candidate)
+    if stated is None:
+        reading.notes.add(FhirWarning.VALUE_MISSING, candidate.reference)
+        return NextOlder()
+    return Usable(stated)
+
+
 def _judge_smoking(candidate: Candidate, reading: Reading) -> Verdict[SmokingStatus]:
+    if candidate.code in SMOKING:
+        if _stated(candidate) is True:
+            return Usable(SMOKING[candidate.code])
+        reading.notes.add(FhirWarning.VALUE_MISSING, candidate.reference)
+        return NextOlder()
     answers = list(codings(candidate.holder.get(_ANSWER)))
     for system, code in answers:
         known = system_of(system)
@@ -173,16 +229,19 @@ def _smoking(candidates: list[Candidate], reading: Reading) -> Sourced[SmokingSt
 
 
 def _says_smoked(candidate: Candidate) -> bool:
+    smoked = {SmokingStatus.CURRENT, SmokingStatus.FORMER}
+    if candidate.code in SMOKING:
+        return SMOKING[candidate.code] in smoked and _stated(candidate) is True
     for system, code in codings(candidate.holder.get(_ANSWER)):
         known = system_of(system)
-        if known is not None and SMOKING_ANSWERS.get((known, code)) in {SmokingStatus.CURRENT, SmokingStatus.FORMER}:
+        if known is not None and SMOKING_ANSWERS.get((known, code)) in smoked:
             return True
     return False
 
 
 def _judge_alcohol(candidate: Candidate, reading: Reading) -> Verdict[float]:
     """Units per week, from units, grams or drinks."""
-    quantity = as_object(candidate.holder.get("valueQuantity"))
+    quantity = quantity_of(candidate, reading)
     value = as_number(quantity.get("value"))
     if value is None:
         reading.notes.add(FhirWarning.VALUE_MISSING, candidate.reference)
@@ -199,15 +258,19 @@ def _judge_falls(candidate: Candidate, reading: Reading) -> Verdict[int]:
         reading.notes.add(FhirWarning.FALLS_OUTDATED, candidate.reference)
         return NextOlder()
     answers = {(system_of(system), code) for system, code in codings(candidate.holder.get(_ANSWER))}
-    if answers & NO_ANSWERS:
+    fell = candidate.holder.get("valueBoolean")
+    if answers & NO_ANSWERS or fell is False:
         return Usable(0)
-    if answers & YES_ANSWERS:
+    if answers & YES_ANSWERS or fell is True:
         reading.notes.add(FhirWarning.VALUE_BOUND, candidate.reference)
         return Usable(1, ">=")
-    quantity = as_object(candidate.holder.get("valueQuantity"))
-    value = as_number(candidate.holder.get("valueInteger", quantity.get("value")))
+    quantity = quantity_of(candidate, reading)
+    value = as_number(quantity.get("value"))
     if value is None:
         reading.notes.add(FhirWarning.VALUE_MISSING, candidate.reference)
+        return NextOlder()
+    if not value.is_integer():
+        reading.notes.add(FhirWarning.VALUE_IMPLAUSIBLE, candidate.reference)
         return NextOlder()
     verdict = judge_number(value, quantity, Measure.FALLS, candidate, reading)
     return Usable(int(verdict.value), verdict.comparator) if isinstance(verdict, Usable) else verdict

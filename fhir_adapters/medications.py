@@ -3,19 +3,17 @@
 Rules
 -----
 * MedicationRequest: intent proposal, plan and option, ``doNotPerform``, and status entered-in-error, draft, cancelled
-  and unknown do not count; active is active; on-hold, stopped and completed are entries that are not active.
+  and unknown do not count; active is active; on-hold, stopped and completed are entries that are not active. A plan
+  that is reported counts: US Core records so what patients buy and take themselves.
 * MedicationStatement: intended, not-taken, entered-in-error and unknown do not count; active is active, the rest is
   not.
-* MedicationAdministration and MedicationDispense are single events: one counts as current for as long as it lasts
-  (days' supply, else the dosing interval of a depot drug, else a month for a dispense and a week for a dose).
-* An end that has passed (bounds of the dosage, effective period) makes an entry not active, whatever its status. The
-  validity of a prescription is no end: people go on taking what they were given.
+* When it is taken is told by ``courses``.
+* A drug is known by its codes, never by its name: one named in text only raises a warning.
 * A drug given locally (skin, eye, nose, airway, vagina) does not count for classes meant systemically.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from fhir_adapters.bundle import Entry, Record
 from fhir_adapters.codes.drugs import (
@@ -29,23 +27,14 @@ from fhir_adapters.codes.drugs import (
 )
 from fhir_adapters.codes.systems import CodeSystem, system_of
 from fhir_adapters.conditions import qualified
-from fhir_adapters.dates import first_moment
+from fhir_adapters.courses import dosages, read_course
 from fhir_adapters.patient import DrugClass, MedicationEntry
 from fhir_adapters.reading import Reading
 from fhir_adapters.references import MedicationIndex
-from fhir_adapters.shapes import JsonObject, as_list, as_number, as_object, as_text, codings
+from fhir_adapters.shapes import JsonObject, as_list, as_object, as_text, codings
 from fhir_adapters.warnings import FhirWarning
 
-DOSE_LASTS = timedelta(days=7)
-DISPENSE_LASTS = timedelta(days=31)
-DEPOT_LASTS: dict[DrugClass, timedelta] = {
-    DrugClass.INTRAVENOUS_BISPHOSPHONATE: timedelta(days=365),
-    DrugClass.DENOSUMAB: timedelta(days=183),
-    DrugClass.ANDROGEN_DEPRIVATION: timedelta(days=183),
-}
-"""Labelled dosing intervals: zoledronic acid 5 mg yearly, denosumab 60 mg and the longest GnRH depots half-yearly."""
-
-_NO_INTENT = frozenset({"proposal", "plan", "option"})
+_NO_INTENT = frozenset({"proposal", "option"})
 _NOT_COUNTED = frozenset(
     {
         "entered-in-error",
@@ -59,28 +48,10 @@ _NOT_COUNTED = frozenset(
         "preparation",
     }
 )
-_RUNNING = frozenset({"active", "in-progress"})
-_EVENTS = {"MedicationAdministration": DOSE_LASTS, "MedicationDispense": DISPENSE_LASTS}
 _TYPES = ("MedicationRequest", "MedicationStatement", "MedicationAdministration", "MedicationDispense")
-_START = {
-    "MedicationRequest": ("authoredOn",),
-    "MedicationStatement": ("effectiveDateTime", "effectivePeriod.start", "dateAsserted"),
-    "MedicationAdministration": ("effectiveDateTime", "effectivePeriod.start"),
-    "MedicationDispense": ("whenHandedOver", "whenPrepared"),
-}
 _EPOCH = datetime(1, 1, 2, tzinfo=UTC)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Course:
-    """When a drug was or is taken."""
-
-    start: datetime | None
-    end: datetime | None
-    active: bool
-    event: bool
-    """A single dose or dispense; `active` then means: not stopped, and how long it lasts decides."""
-    lasts: timedelta
+_Codes = list[tuple[str, str]] | None
 
 
 def read_medications(record: Record, reading: Reading) -> tuple[MedicationEntry, ...]:
@@ -92,29 +63,39 @@ def read_medications(record: Record, reading: Reading) -> tuple[MedicationEntry,
         for entry in reading.own(record.of_type(resource_type))
         for medication in _read(entry, resource_type, index, reading)
     ]
-    found.sort(key=lambda item: (item.active, item.start or _EPOCH, item.resource, item.drug_class), reverse=True)
-    return tuple(found)
+    return in_order(found)
+
+
+def in_order(found: Iterable[MedicationEntry]) -> tuple[MedicationEntry, ...]:
+    """Current drugs first, then by start, newest first."""
+    return tuple(
+        sorted(
+            found, key=lambda item: (item.active, item.start or _EPOCH, item.resource, item.drug_class), reverse=True
+        )
+    )
 
 
 def _read(entry: Entry, resource_type: str, index: MedicationIndex, reading: Reading) -> Iterator[MedicationEntry]:
     """One entry for each drug class of one resource."""
     resource = entry.resource
     status = as_text(resource.get("status"))
-    if status in _NOT_COUNTED or resource.get("doNotPerform") is True or as_text(resource.get("intent")) in _NO_INTENT:
+    if status in _NOT_COUNTED or resource.get("doNotPerform") is True or not _is_meant(resource):
         return
-    meanings = list(_meanings(entry, index, reading))
+    drug_codes = _codes(entry, index, reading)
+    meanings = [(qualified(*found), meaning) for found in drug_codes or () if (meaning := drug(*found)) is not None]
     if meanings and not any(meaning.classes or meaning.oral_or_intravenous for _, meaning in meanings):
         return
     if status is None:
         reading.notes.add(FhirWarning.STATUS_MISSING, entry.reference)
         return
-    course = _course(entry, resource_type, status, reading)
+    course = read_course(entry, resource_type, status, reading)
     if course is None:
         return
     if not meanings:
         # Only a drug taken now can harm by being overlooked.
-        if course.active and (not course.event or _lasting(course, None, reading.as_of)):
-            reading.notes.count(FhirWarning.MEDICATION_UNCLASSIFIED, resource_type)
+        if drug_codes is not None and course.lasting(None, reading.as_of):
+            warning = FhirWarning.MEDICATION_UNCLASSIFIED if drug_codes else FhirWarning.MEDICATION_UNCODED
+            reading.notes.count(warning, resource_type)
         return
     routes = set(_routes(resource))
     seen: set[DrugClass] = set()
@@ -128,13 +109,27 @@ def _read(entry: Entry, resource_type: str, index: MedicationIndex, reading: Rea
                 code=code,
                 resource=entry.reference,
                 start=course.start,
-                end=course.end,
-                active=_lasting(course, drug_class, reading.as_of) if course.event else course.active,
+                end=course.over(reading.as_of),
+                active=course.lasting(drug_class, reading.as_of),
+                single_dose=course.event and resource_type == "MedicationAdministration",
             )
 
 
-def _meanings(entry: Entry, index: MedicationIndex, reading: Reading) -> Iterator[tuple[str, DrugMeaning]]:
-    """What the codes of the drug mean: on the resource, on the Medication it refers to, and on its ingredients."""
+def _is_meant(resource: JsonObject) -> bool:
+    """Whether a request is more than a proposal; a plan counts only as what the patient reports to be taking."""
+    intent = as_text(resource.get("intent"))
+    if intent == "plan":
+        return resource.get("reportedBoolean") is True or isinstance(resource.get("reportedReference"), dict)
+    return intent not in _NO_INTENT
+
+
+def _codes(entry: Entry, index: MedicationIndex, reading: Reading) -> _Codes:
+    """The codes of the drug: on the resource, on the Medication it refers to, and on its active ingredients.
+
+    Returns:
+        System and code of each; empty when the drug is named in text only; None, with a warning, when the record
+        refers to a Medication that it does not hold.
+    """
     resource = entry.resource
     concepts: list[object] = [resource.get("medicationCodeableConcept")]
     reference = resource.get("medicationReference")
@@ -142,77 +137,28 @@ def _meanings(entry: Entry, index: MedicationIndex, reading: Reading) -> Iterato
         medication = index.resolve(resource, reference)
         if medication is None:
             reading.notes.add(FhirWarning.MEDICATION_UNRESOLVED, entry.reference)
+            if concepts == [None]:
+                return None
         else:
-            concepts.append(medication.get("code"))
-            concepts.extend(
-                as_object(ingredient).get("itemCodeableConcept") for ingredient in as_list(medication.get("ingredient"))
-            )
-    for concept in concepts:
-        for system, code in codings(concept):
-            meaning = drug(system, code)
-            if meaning is not None:
-                yield qualified(system, code), meaning
+            concepts.extend(_concepts(medication, index))
+    return [found for concept in concepts for found in codings(concept)]
 
 
-def _course(entry: Entry, resource_type: str, status: str, reading: Reading) -> _Course | None:
-    """When the drug is taken; None when it begins after the time of the snapshot."""
-    resource = entry.resource
-    start, unreadable = first_moment(resource, *_START[resource_type])
-    if reading.is_future(start, entry):
-        return None
-    if unreadable:
-        reading.notes.add(FhirWarning.DATE_UNREADABLE, entry.reference)
-    begun = start.until(reading.as_of) if start is not None else None
-    ends = [moment for moment in _ends(resource) if moment <= reading.as_of]
-    event = resource_type in _EVENTS and status == "completed"
-    lasts = _EVENTS.get(resource_type, timedelta())
-    days = as_number(as_object(resource.get("daysSupply")).get("value"))
-    if days is not None and 0 < days <= 3660:
-        lasts = timedelta(days=days)
-    return _Course(
-        start=begun,
-        end=max(ends) if ends else None,
-        active=event or (status in _RUNNING and not ends),
-        event=event,
-        lasts=lasts,
-    )
-
-
-def _lasting(course: _Course, drug_class: DrugClass | None, as_of: datetime) -> bool:
-    """Whether a single dose or dispense still counts as being taken."""
-    last = course.end or course.start
-    if not course.active or last is None:
-        return False
-    lasts = max(course.lasts, DEPOT_LASTS[drug_class]) if drug_class in DEPOT_LASTS else course.lasts
-    return as_of - last <= lasts
-
-
-def _ends(resource: JsonObject) -> Iterator[datetime]:
-    """Every stated end of a course."""
-    stated: list[object] = [resource.get("effectivePeriod")]
-    for dosage in _dosages(resource):
-        repeat = as_object(as_object(dosage.get("timing")).get("repeat"))
-        stated.append(repeat.get("boundsPeriod"))
-    for period in stated:
-        moment, _ = first_moment(as_object(period), "end")
-        if moment is not None:
-            # A course that ends on a bare day is taken until that day is over.
-            yield moment.start if moment.complete else moment.start + timedelta(days=1)
-
-
-def _dosages(resource: JsonObject) -> Iterator[JsonObject]:
-    for dosage in (
-        *as_list(resource.get("dosageInstruction")),
-        *as_list(resource.get("dosage")),
-        resource.get("dosage"),
-    ):
-        if isinstance(dosage, dict):
-            yield dosage
+def _concepts(medication: JsonObject, index: MedicationIndex) -> Iterator[object]:
+    """The code of a Medication and those of its active ingredients, one level deep."""
+    yield medication.get("code")
+    for ingredient in map(as_object, as_list(medication.get("ingredient"))):
+        if ingredient.get("isActive") is False:
+            continue
+        yield ingredient.get("itemCodeableConcept")
+        part = index.resolve(medication, ingredient.get("itemReference"))
+        if part is not None:
+            yield part.get("code")
 
 
 def _routes(resource: JsonObject) -> Iterable[str]:
     """SNOMED CT routes of administration."""
-    for dosage in _dosages(resource):
+    for dosage in dosages(resource):
         for system, code in codings(dosage.get("route")):
             if system_of(system) is CodeSystem.SNOMED_CT:
                 yield code

@@ -66,6 +66,8 @@ class ConditionKind(StrEnum):
     OSTEOGENESIS_IMPERFECTA = "osteogenesis_imperfecta"
     REPEATED_FALLS = "repeated_falls"
     PERIPHERAL_ARTERY_DISEASE = "peripheral_artery_disease"
+    MALNUTRITION = "malnutrition"
+    """Protein-energy malnutrition, moderate or severe."""
 
 
 class DrugClass(StrEnum):
@@ -159,6 +161,8 @@ class MedicationEntry:
     end: datetime | None = None
     active: bool = True
     """True when taken at the time of the snapshot, as far as the record tells."""
+    single_dose: bool = False
+    """True for one recorded administration: it says nothing about regular use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +177,10 @@ class PriorFracture:
     """True when the condition is recorded as active: it may be the present fracture."""
     pathological: bool = False
     """True for a fracture coded as due to osteoporosis or another bone disease."""
+    neoplastic: bool = False
+    """True for a fracture coded as due to a tumour of the bone: no sign of osteoporosis."""
+    recorded: datetime | None = None
+    """When it was entered into the record: the fracture is no younger than this; only set without `onset`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

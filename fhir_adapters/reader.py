@@ -1,22 +1,28 @@
-"""A FHIR R4 Bundle to one patient's snapshot.
+"""A FHIR R4 Bundle, or the resources of one patient, to that patient's snapshot.
 
 The path of the data: ``bundle`` decodes and groups, ``references`` finds whose resources they are, ``demographics``,
-``observations`` with ``findings``, ``conditions`` and ``medications`` read each kind of resource, and this module puts
-the snapshot together.
+``observations`` with ``findings``, ``conditions``, ``family`` and ``medications`` read each kind of resource, and this
+module puts the snapshot together. ``relevance`` tells which lines of NDJSON need not be parsed.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 
-from fhir_adapters.bundle import Entry, Record, decode_bundle, group_entries
+from fhir_adapters.bundle import READ_TYPES, Entry, Record, decode_bundle, group_entries, group_resources
 from fhir_adapters.conditions import PREGNANCY_LENGTH, read_history
 from fhir_adapters.demographics import read_demographics
+from fhir_adapters.family import decide, parental_hip_fracture
 from fhir_adapters.findings import measure
-from fhir_adapters.medications import read_medications
+from fhir_adapters.medications import in_order, read_medications
 from fhir_adapters.observations import collect
 from fhir_adapters.patient import ConditionEntry, ConditionKind, PatientSnapshot, SmokingStatus, Sourced
-from fhir_adapters.reading import Reading
+from fhir_adapters.reading import Notes, Reading
 from fhir_adapters.references import SubjectResolver, choose_patient
+from fhir_adapters.relevance import is_relevant_line, relevant_codes
+from fhir_adapters.shapes import JsonObject
 from fhir_adapters.warnings import FhirWarning
+
+__all__ = ["READ_TYPES", "is_relevant_line", "read_bundle", "read_patient", "read_resources", "relevant_codes"]
 
 
 def read_bundle(data: bytes, *, as_of: datetime, patient_id: str | None = None) -> PatientSnapshot:
@@ -35,10 +41,37 @@ def read_bundle(data: bytes, *, as_of: datetime, patient_id: str | None = None) 
         PatientSelectionError: No Patient, several without choice, or not the chosen one.
         ValueError: `as_of` has no time zone.
     """
-    if as_of.tzinfo is None:
-        raise ValueError("as_of must be timezone-aware")
+    _require_zone(as_of)
     record = group_entries(decode_bundle(data))
     return read_patient(record, choose_patient(record, patient_id), as_of=as_of)
+
+
+def read_resources(
+    resources: Iterable[JsonObject], *, as_of: datetime, patient_id: str | None = None
+) -> PatientSnapshot:
+    """Read one patient's record from resources that are already parsed, such as the lines of NDJSON.
+
+    Args:
+        resources: Parsed FHIR R4 resources in any order, the Patient among them; types outside `READ_TYPES` and other
+            patients' resources are passed over. `is_relevant_line` tells which lines need not be parsed at all.
+        as_of: As in `read_bundle`.
+        patient_id: As in `read_bundle`.
+
+    Returns:
+        The snapshot that `read_bundle` gives for a collection of these resources.
+
+    Raises:
+        PatientSelectionError: No Patient, several without choice, or not the chosen one.
+        ValueError: `as_of` has no time zone.
+    """
+    _require_zone(as_of)
+    record = group_resources(resources)
+    return read_patient(record, choose_patient(record, patient_id), as_of=as_of)
+
+
+def _require_zone(as_of: datetime) -> None:
+    if as_of.tzinfo is None:
+        raise ValueError("as_of must be timezone-aware")
 
 
 def read_patient(record: Record, patient: Entry, *, as_of: datetime) -> PatientSnapshot:
@@ -49,15 +82,17 @@ def read_patient(record: Record, patient: Entry, *, as_of: datetime) -> PatientS
         patient: One of ``record.of_type("Patient")``.
         as_of: As in `read_bundle`.
     """
-    reading = Reading(as_of=as_of, resolver=SubjectResolver(patient, record.of_type("Patient")))
-    notes = reading.notes
+    notes = Notes()
     if record.paged:
         notes.add(FhirWarning.BUNDLE_PAGED)
     if record.unreadable:
         notes.add(FhirWarning.BUNDLE_ENTRY_UNREADABLE, str(record.unreadable))
     person = read_demographics(patient, as_of, notes)
+    resolver = SubjectResolver(patient, record.of_type("Patient"))
+    reading = Reading(as_of=as_of, resolver=resolver, notes=notes, born=person.birth_date)
     measured = measure(collect(record.of_type("Observation"), reading), reading, person.age_years)
-    history = read_history(record.of_type("Condition"), record.of_type("FamilyMemberHistory"), reading)
+    history = read_history(record.of_type("Condition"), reading)
+    relatives = parental_hip_fracture(record.of_type("FamilyMemberHistory"), reading)
     return PatientSnapshot(
         patient_id=_logical_id(patient),
         as_of=as_of,
@@ -72,10 +107,12 @@ def read_patient(record: Record, patient: Entry, *, as_of: datetime) -> PatientS
         osteoporosis=history.osteoporosis,
         diabetes=history.diabetes,
         rheumatoid_arthritis=history.rheumatoid_arthritis,
-        parental_hip_fracture=history.parental_hip_fracture,
+        parental_hip_fracture=decide(
+            (relatives, history.parental_hip_fracture, measured.parental_hip_fracture), reading
+        ),
         prior_fractures=history.fractures,
         conditions=(*_pregnancy(measured.pregnancy, as_of), *history.conditions),
-        medications=read_medications(record, reading),
+        medications=in_order((*read_medications(record, reading), *history.medications)),
         t_score_femoral_neck=measured.t_score_femoral_neck,
         t_score_total_hip=measured.t_score_total_hip,
         t_score_spine=measured.t_score_spine,

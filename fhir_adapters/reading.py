@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, date, datetime
 
 from fhir_adapters.bundle import Entry
-from fhir_adapters.dates import Moment
+from fhir_adapters.dates import EARLIEST_ZONE_AHEAD, Moment
 from fhir_adapters.references import Subject, SubjectResolver
 from fhir_adapters.warnings import FhirWarning
 
@@ -41,20 +41,37 @@ class Reading:
     """Timezone-aware."""
     resolver: SubjectResolver
     notes: Notes = field(default_factory=Notes)
+    born: date | None = None
+    """Date of birth, where the day is known."""
 
     def own(self, entries: Iterable[Entry]) -> Iterator[Entry]:
         """The entries that belong to the patient; those that belong to nobody known are counted as warnings."""
-        for entry in entries:
-            whose = self.resolver.whose(entry)
-            if whose is Subject.THIS:
-                if "modifierExtension" not in entry.resource:
-                    yield entry
-                else:
-                    self.notes.add(FhirWarning.MODIFIER_UNKNOWN, entry.reference)
-            elif whose is Subject.MISSING:
-                self.notes.count(FhirWarning.SUBJECT_MISSING, str(entry.resource["resourceType"]))
-            elif whose is Subject.UNRESOLVED:
-                self.notes.count(FhirWarning.SUBJECT_UNRESOLVED, str(entry.resource["resourceType"]))
+        return filter(self.is_own, entries)
+
+    def is_own(self, entry: Entry) -> bool:
+        """Whether an entry belongs to the patient and can be understood; if not, that is noted."""
+        whose = self.resolver.whose(entry)
+        if whose is Subject.THIS:
+            if "modifierExtension" not in entry.resource and "implicitRules" not in entry.resource:
+                return True
+            self.notes.add(FhirWarning.MODIFIER_UNKNOWN, entry.reference)
+        elif whose is Subject.MISSING:
+            self.notes.count(FhirWarning.SUBJECT_MISSING, str(entry.resource["resourceType"]))
+        elif whose is Subject.UNRESOLVED:
+            self.notes.count(FhirWarning.SUBJECT_UNRESOLVED, str(entry.resource["resourceType"]))
+        return False
+
+    def credible(self, moment: Moment | None, entry: Entry) -> Moment | None:
+        """The moment, or None with a warning when it lies before the patient's birth."""
+        if moment is None or self.born is None or moment.start.year > self.born.year:
+            return moment
+        if not moment.complete and moment.start.year == self.born.year:
+            return moment
+        birth = datetime(self.born.year, self.born.month, self.born.day, tzinfo=UTC)
+        if moment.start >= birth - EARLIEST_ZONE_AHEAD:
+            return moment
+        self.notes.count(FhirWarning.DATE_BEFORE_BIRTH, str(entry.resource["resourceType"]))
+        return None
 
     def is_future(self, moment: Moment | None, entry: Entry) -> bool:
         """Whether an entry is dated after the time of the snapshot; if so it is counted as a warning."""

@@ -117,7 +117,7 @@ class MedicationIndex:
     """Medication resources of a Bundle by every spelling of their reference."""
 
     def __init__(self, record: Record) -> None:
-        """Index the Medications, which are few."""
+        """Index the Medications, which are few in a patient's record."""
         self._found: dict[str, JsonObject] = {}
         for entry in record.of_type("Medication"):
             resource_id = as_text(entry.resource.get("id"))

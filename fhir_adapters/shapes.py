@@ -46,7 +46,12 @@ def codings(concept: object) -> Iterator[tuple[str, str]]:
 
 
 def codes(concept: object) -> set[str]:
-    """The bare codes of a CodeableConcept bound to a required value set, where the system adds nothing."""
+    """The bare codes of a CodeableConcept bound to a required value set, where the system adds nothing.
+
+    A bare string is taken as the code: older FHIR releases had one in the place of some of these concepts.
+    """
+    if isinstance(concept, str):
+        return {concept}
     return {
         coding["code"]
         for coding in as_list(as_object(concept).get("coding"))

@@ -10,6 +10,7 @@ metres.
 """
 
 import math
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -118,18 +119,37 @@ CONVERSIONS: dict[Measure, dict[str, Linear]] = {
 """Per quantity, UCUM unit to the function that yields the engine's unit; ``""`` is: no unit."""
 
 PLAUSIBLE: dict[Measure, tuple[float, float]] = {
-    Measure.WEIGHT: (0.3, 650.0),
+    # smallest surviving newborn 0.21 kg (Tiny Babies Registry); heaviest man 635 kg (Guinness World Records)
+    Measure.WEIGHT: (0.2, 650.0),
+    # newborns of 22 weeks; tallest man 272 cm (Guinness World Records)
     Measure.HEIGHT: (20.0, 280.0),
-    Measure.BMI: (5.0, 210.0),
-    Measure.VITAMIN_D: (1.0, 1500.0),
+    # preterm newborns; the heaviest man
+    Measure.BMI: (4.0, 210.0),
+    # below every assay's limit of detection; intoxication up to 1161 ng/mL = 2900 nmol/L (Kaur, Clin Endocrinol 2015)
+    Measure.VITAMIN_D: (1.0, 3000.0),
+    # total calcium: tetany and coma bound what is survived (some 1.0 and 5.5 mmol/L), with a margin
     Measure.CALCIUM: (0.5, 6.0),
-    Measure.EGFR: (0.0, 250.0),
+    # the equations give 2 at a creatinine of 30 mg/dL, and some 200 in children
+    Measure.EGFR: (1.0, 250.0),
+    # below 3 % only with haemolysis or a variant; 25 % is a mean glucose of 37 mmol/L
     Measure.HBA1C: (2.0, 25.0),
+    # the lowest in osteogenesis imperfecta are near -8; +8 in osteopetrosis
     Measure.T_SCORE: (-10.0, 10.0),
+    # three falls a day for a year
     Measure.FALLS: (0.0, 1000.0),
-    Measure.ALCOHOL: (0.0, 1000.0),
+    # 80 units, 640 g of ethanol, a day: above what even tolerant drinkers report
+    Measure.ALCOHOL: (0.0, 560.0),
 }
 """Bounds beyond which no living person was ever measured, in the engine's units: a typing or unit error."""
+
+ADULT_PLAUSIBLE: dict[Measure, tuple[float, float]] = {
+    # lightest adult 14.5 kg and shortest 54.6 cm (C. B. Dangi, Guinness World Records)
+    Measure.WEIGHT: (14.0, 650.0),
+    Measure.HEIGHT: (54.0, 280.0),
+    # lowest survived in anorexia nervosa some 7 kg/m2
+    Measure.BMI: (6.5, 210.0),
+}
+"""Narrower bounds from 18 years of age on: they tell centimetres from metres or inches, and a swap of two fields."""
 
 # How units are written by people and by systems that do not use UCUM; all letters small, without spaces.
 _SPELLINGS: dict[str, str] = {
@@ -173,6 +193,12 @@ _SPELLINGS.update({unit.lower().replace(" ", ""): unit for units in CONVERSIONS.
 _FOLD = str.maketrans({"µ": "u", "μ": "u", "²": "2", " ": None, "\u00a0": None})
 
 
+_TEXT_QUANTITY = re.compile(
+    r"(?P<comparator>[<>]=?)?\s*(?P<value>[-+\u2212]?\d{1,6}(?:\.\d{1,6})?)"
+    r"\s*(?P<unit>(?!e[-+]?\d)/?[A-Za-z%\[{\u00b5\u03bc][^\s,;]{0,28})?"
+)
+
+
 def unit_texts(quantity: JsonObject) -> list[str]:
     """The unit of a FHIR Quantity, best first: the UCUM code, then the printed unit. Empty when there is none."""
     code, unit, system = as_text(quantity.get("code")), as_text(quantity.get("unit")), as_text(quantity.get("system"))
@@ -204,7 +230,22 @@ def convert(value: float, unit: str, measure: Measure) -> Converted | None:
     return Converted(value=function(value), note=function.note) if function is not None else None
 
 
-def is_plausible(value: float, measure: Measure) -> bool:
-    """Whether a value in the engine's unit is physiologically possible."""
-    low, high = PLAUSIBLE[measure]
+def is_plausible(value: float, measure: Measure, *, adult: bool = False) -> bool:
+    """Whether a value in the engine's unit is physiologically possible, in an adult or at any age."""
+    bounds = ADULT_PLAUSIBLE if adult and measure in ADULT_PLAUSIBLE else PLAUSIBLE
+    low, high = bounds[measure]
     return math.isfinite(value) and low <= value <= high
+
+
+def parse_quantity(text: str) -> JsonObject | None:
+    """A quantity written as text: one number with a decimal point, a bound before it, a unit behind it, no more.
+
+    Returns:
+        The elements of a FHIR Quantity; None for anything else (two numbers, a decimal comma, words).
+    """
+    match = _TEXT_QUANTITY.fullmatch(text.strip())
+    if match is None:
+        return None
+    parts = {"comparator": match["comparator"], "unit": match["unit"]}
+    quantity: JsonObject = {"value": float(match["value"].replace("\u2212", "-"))}
+    return quantity | {name: part for name, part in parts.items() if part}

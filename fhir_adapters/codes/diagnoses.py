@@ -30,5 +30,10 @@ def diagnosis(system_uri: str, code: str) -> DiagnosisMeaning | None:
 
 def is_sequela(system_uri: str, code: str) -> bool:
     """Whether an ICD-10-CM injury code ends in the seventh character S: a late effect, not the injury itself."""
+    return is_staged(system_uri, code) and compact(code)[6] == "S"
+
+
+def is_staged(system_uri: str, code: str) -> bool:
+    """Whether the seventh character of an ICD-10-CM injury code tells the stage of treatment."""
     plain = compact(code)
-    return system_of(system_uri) is CodeSystem.ICD_10_CM and len(plain) == 7 and plain[0] in "SM" and plain[6] == "S"
+    return system_of(system_uri) is CodeSystem.ICD_10_CM and len(plain) == 7 and plain[0] in "SM"

@@ -7,9 +7,9 @@ belong to it. "Wrist" means the distal radius or ulna; the carpal bones count as
 
 from collections.abc import Mapping
 
-from fhir_adapters.codes.meanings import NOTHING, DiagnosisMeaning, diabetes, fracture, kind, smoking
+from fhir_adapters.codes.meanings import NOTHING, DiagnosisMeaning, diabetes, fracture, kind, smoking, takes
 from fhir_adapters.patient import ConditionKind as Kind
-from fhir_adapters.patient import DiabetesType, SmokingStatus
+from fhir_adapters.patient import DiabetesType, DrugClass, SmokingStatus
 from fhir_adapters.patient import FractureSiteGroup as Site
 
 
@@ -19,13 +19,13 @@ def _all(prefixes: str, meaning: DiagnosisMeaning) -> dict[str, DiagnosisMeaning
 
 
 def _sites(
-    stems: str, sites: Mapping[str, Site], *kinds: Kind, default: Site = Site.OTHER
+    stems: str, sites: Mapping[str, Site], *kinds: Kind, neoplastic: bool = False
 ) -> dict[str, DiagnosisMeaning]:
-    """Pathological fractures whose fifth character is the site; the bare stem gets the default site."""
+    """Pathological fractures whose fifth character is the site; the bare stem gets none."""
     table: dict[str, DiagnosisMeaning] = {}
     for stem in stems.split():
-        table[stem] = fracture(default, *kinds, pathological=True)
-        table.update({stem + digit: fracture(site, *kinds, pathological=True) for digit, site in sites.items()})
+        for suffix, site in {"": Site.OTHER, **sites}.items():
+            table[stem + suffix] = fracture(site, *kinds, pathological=True, neoplastic=neoplastic)
     return table
 
 
@@ -96,7 +96,10 @@ _DISEASES: dict[str, DiagnosisMeaning] = {
     **_all("O09 O10 O11 O12 O13 O14 O16 O20 O21 O22 O23 O25 O26 O28 O29", kind(Kind.PREGNANCY)),
     **_all("O244", kind(Kind.PREGNANCY)),
     **_all("O30 O31 O32 O33 O34 O35 O36 O40 O41 O42 O43 O44 O45 O46 O47 O48", kind(Kind.PREGNANCY)),
-    **_all("E283 E291 E894 E895", kind(Kind.HYPOGONADISM)),
+    # ovarian failure and premature menopause, testicular hypofunction, after procedures; hypopituitarism; Turner's and
+    # Klinefelter's syndromes
+    **_all("E283 E291 E894 E895 E230 Q96 Q980 Q981 Q982 Q984", kind(Kind.HYPOGONADISM)),
+    **_all("E40 E41 E42 E43 E440 E640", kind(Kind.MALNUTRITION)),
     **_all("F500", kind(Kind.ANOREXIA_NERVOSA)),
     **_all("R296", kind(Kind.REPEATED_FALLS)),
     **_all("I702 I739", kind(Kind.PERIPHERAL_ARTERY_DISEASE)),
@@ -118,9 +121,13 @@ ICD_10_CM: dict[str, DiagnosisMeaning] = {
     **_DISEASES,
     **_all("M80", fracture(Site.OTHER, Kind.OSTEOPOROSIS, pathological=True)),
     **_sites("M800 M808", _CM_SITES | {"8": Site.SPINE, "B": Site.PELVIS}, Kind.OSTEOPOROSIS),
-    **_sites("M844 M845 M846", _CM_SITES),
-    **_all("M84454 M84550 M84650", fracture(Site.PELVIS, pathological=True)),
-    **_all("M84459 M84559 M84659", fracture(Site.HIP, pathological=True)),
+    **_sites("M844 M846", _CM_SITES),
+    **_sites("M845", _CM_SITES, neoplastic=True),
+    **_all("M84454 M84650", fracture(Site.PELVIS, pathological=True)),
+    **_all("M84459 M84659", fracture(Site.HIP, pathological=True)),
+    **_all("M84550", fracture(Site.PELVIS, pathological=True, neoplastic=True)),
+    **_all("M84559", fracture(Site.HIP, pathological=True, neoplastic=True)),
+    **_all("M970", fracture(Site.FEMUR)),  # around a prosthetic hip joint
     **_all("M8475", fracture(Site.FEMUR, pathological=True)),
     **_all("M858", kind(Kind.OSTEOPENIA)),  # where the index of ICD-10-CM sends "osteopenia"
     **_all("Z87310 Z87311", fracture(Site.OTHER, pathological=True, past=True)),
@@ -138,6 +145,13 @@ ICD_10_CM: dict[str, DiagnosisMeaning] = {
     **_all("I7092", kind(Kind.PERIPHERAL_ARTERY_DISEASE)),
     **_all("F1720 F1721 Z720", smoking(SmokingStatus.CURRENT)),
     **_all("F17201 F17211 Z87891", smoking(SmokingStatus.FORMER)),
+    # long-term (current) use; inhaled steroids (Z79.51) are not systemic, bisphosphonates (Z79.83) have no class alone
+    **_all("Z7952", takes(DrugClass.SYSTEMIC_GLUCOCORTICOID)),
+    **_all("Z7901", takes(DrugClass.ANTICOAGULANT)),
+    **_all("Z791", takes(DrugClass.NSAID)),
+    **_all("Z79811", takes(DrugClass.AROMATASE_INHIBITOR)),
+    **_all("Z79890", takes(DrugClass.HORMONE_REPLACEMENT)),
+    **_all("Z79891", takes(DrugClass.OPIOID)),
 }
 """ICD-10-CM, prefixes without dot."""
 
@@ -156,7 +170,8 @@ ICD_10: dict[str, DiagnosisMeaning] = {
     **_sites("M80", {}, Kind.OSTEOPOROSIS),
     **_sites("M800 M801 M802 M803 M804 M805 M808 M809", _WHO_SITES, Kind.OSTEOPOROSIS),
     **_all("M82", kind(Kind.OSTEOPOROSIS)),
-    **_sites("M844 M907", _WHO_SITES),
+    **_sites("M844", _WHO_SITES),
+    **_sites("M907", _WHO_SITES, neoplastic=True),
     **_all("F172", smoking(SmokingStatus.CURRENT)),
 }
 """ICD-10 of the World Health Organization, prefixes without dot."""

@@ -3,9 +3,9 @@
 Source: CDC/NCHS ICD-9-CM, sixth edition, 2015 tabular list.
 """
 
-from fhir_adapters.codes.meanings import NOTHING, DiagnosisMeaning, diabetes, fracture, kind, smoking
+from fhir_adapters.codes.meanings import NOTHING, DiagnosisMeaning, diabetes, fracture, kind, smoking, takes
 from fhir_adapters.patient import ConditionKind as Kind
-from fhir_adapters.patient import DiabetesType, SmokingStatus
+from fhir_adapters.patient import DiabetesType, DrugClass, SmokingStatus
 from fhir_adapters.patient import FractureSiteGroup as Site
 
 
@@ -67,7 +67,11 @@ ICD_9_CM: dict[str, DiagnosisMeaning] = {
     **_all("173", NOTHING),  # non-melanoma skin cancer
     **_all("V22 V23", kind(Kind.PREGNANCY)),
     **_all("268", kind(Kind.VITAMIN_D_DEFICIENCY)),
-    **_all("2563 2572", kind(Kind.HYPOGONADISM)),
+    **_all("2563 2572 7586 7587", kind(Kind.HYPOGONADISM)),
+    **_all("260 261 262 2630", kind(Kind.MALNUTRITION)),
+    **_all("V5865", takes(DrugClass.SYSTEMIC_GLUCOCORTICOID)),
+    **_all("V5861", takes(DrugClass.ANTICOAGULANT)),
+    **_all("V5864", takes(DrugClass.NSAID)),
     **_all("3071", kind(Kind.ANOREXIA_NERVOSA)),
     **_all("75651", kind(Kind.OSTEOGENESIS_IMPERFECTA)),
     **_all("V1588", kind(Kind.REPEATED_FALLS)),

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from fhir_adapters.patient import ConditionKind, DiabetesType, FractureSiteGroup, SmokingStatus
+from fhir_adapters.patient import ConditionKind, DiabetesType, DrugClass, FractureSiteGroup, SmokingStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,6 +14,8 @@ class FractureMeaning:
     """Due to osteoporosis or another bone disease, or without adequate trauma."""
     past: bool = False
     """The code itself says that the fracture lies in the past (personal history, sequela)."""
+    neoplastic: bool = False
+    """Due to a tumour of the bone, which is no osteoporosis."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +26,9 @@ class DiagnosisMeaning:
     diabetes: DiabetesType | None = None
     fracture: FractureMeaning | None = None
     smoking: SmokingStatus | None = None
+    takes: DrugClass | None = None
+    """The code says that a drug is taken for long (ICD-10-CM Z79)."""
+    parent_broke_hip: bool = False
     past: bool = False
     """The code itself says 'in remission' or 'history of'."""
 
@@ -43,11 +48,20 @@ def diabetes(diabetes_type: DiabetesType, *kinds: ConditionKind) -> DiagnosisMea
 
 
 def fracture(
-    site: FractureSiteGroup, *kinds: ConditionKind, pathological: bool = False, past: bool = False
+    site: FractureSiteGroup,
+    *kinds: ConditionKind,
+    pathological: bool = False,
+    past: bool = False,
+    neoplastic: bool = False,
 ) -> DiagnosisMeaning:
     """A fracture, with the bone disease that the code names, if any."""
-    meaning = FractureMeaning(site=site, pathological=pathological, past=past)
+    meaning = FractureMeaning(site=site, pathological=pathological, past=past, neoplastic=neoplastic)
     return DiagnosisMeaning(kinds=kinds, fracture=meaning)
+
+
+def takes(drug_class: DrugClass) -> DiagnosisMeaning:
+    """Long-term use of a drug."""
+    return DiagnosisMeaning(takes=drug_class)
 
 
 def smoking(status: SmokingStatus) -> DiagnosisMeaning:

@@ -7,6 +7,7 @@ mass index percentiles, eGFR with the race coefficient (the same panel reports o
 
 from enum import StrEnum
 
+from fhir_adapters.codes.snomed import PARENT_BROKE_HIP
 from fhir_adapters.codes.snomed import SMOKING as _SMOKING_SNOMED
 from fhir_adapters.codes.systems import CodeSystem
 from fhir_adapters.patient import SmokingStatus
@@ -21,6 +22,7 @@ class Observable(StrEnum):
     SMOKING = "smoking"
     ALCOHOL = "alcohol"
     FALLS = "falls"
+    PARENTAL_HIP_FRACTURE = "parental_hip_fracture"
     PREGNANCY = "pregnancy"
     VITAMIN_D = "vitamin_d"
     CALCIUM = "calcium"
@@ -62,8 +64,17 @@ OBSERVABLES: dict[str, tuple[CodeSystem, Observable]] = {
     **{code: (CodeSystem.LOINC, what) for what, codes in _BY_OBSERVABLE.items() for code in codes.split()},
     "1082641000000106": (CodeSystem.SNOMED_CT, Observable.ALCOHOL),  # alcohol units consumed per week
     "160573003": (CodeSystem.SNOMED_CT, Observable.ALCOHOL),  # alcohol intake, whose unit tells the rest
+    "27113001": (CodeSystem.SNOMED_CT, Observable.WEIGHT),
+    "50373000": (CodeSystem.SNOMED_CT, Observable.HEIGHT),
+    "60621009": (CodeSystem.SNOMED_CT, Observable.BMI),
+    # Findings in the place of the question: the code is the answer.
+    **dict.fromkeys(_SMOKING_SNOMED, (CodeSystem.SNOMED_CT, Observable.SMOKING)),
+    **dict.fromkeys(PARENT_BROKE_HIP, (CodeSystem.SNOMED_CT, Observable.PARENTAL_HIP_FRACTURE)),
 }
 """Code to its system and what it measures; the system must be checked too."""
+
+OFF_SCALE = frozenset({"<", ">"})
+"""Interpretations (HL7 v3 ObservationInterpretation) that make the value a bound, as a comparator does."""
 
 UNITS_PER_WEEK_CODE = "1082641000000106"
 """The one alcohol code that fixes its own unit: UK units per week."""

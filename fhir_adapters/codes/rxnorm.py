@@ -11,8 +11,8 @@ IBANDRONATE = "115264"
 """Given by mouth or by vein: only the route tells."""
 
 _INGREDIENTS: dict[Drug, str] = {
-    # prednisone, prednisolone, methylprednisolone, cortisone, deflazacort
-    Drug.SYSTEMIC_GLUCOCORTICOID: "8640 8638 6902 2878 22396",
+    # prednisone, prednisolone, methylprednisolone, cortisone, deflazacort, vamorolone, meprednisone
+    Drug.SYSTEMIC_GLUCOCORTICOID: "8640 8638 6902 2878 22396 2669799 29523",
     # ibuprofen, naproxen, diclofenac, indomethacin, ketorolac, meloxicam, piroxicam, etodolac, nabumetone, sulindac,
     # oxaprozin, flurbiprofen, ketoprofen
     Drug.NSAID: "5640 7258 3355 5781 35827 41493 8356 24605 31448 10237 32613 4502 6142",
@@ -60,8 +60,18 @@ _INGREDIENTS: dict[Drug, str] = {
 }
 
 _PRODUCTS: dict[Drug, str] = {
-    # prednisone 5, 20, 10 mg tablets
-    Drug.SYSTEMIC_GLUCOCORTICOID: "312617 312615 198145",
+    # all oral ones of the eCQM value set 2.16.840.1.113883.3.464.1003.196.12.1266 (National Committee for Quality
+    # Assurance, 2020), but for fludrocortisone, which is given as a mineralocorticoid
+    Drug.SYSTEMIC_GLUCOCORTICOID: (
+        "1005830 1013114 1085728 1303125 1303132 1303135 197577 197579 197580 197581 197582 197583 197783 197787 197969"
+        " 197971 197973 198142 198144 198145 198146 198148 199343 199771 199967 205301 249066 259966 283077 309684"
+        " 309686 312614 312615 312617 315187 328161 343033 429199 643123 643127 702306 759481 759697 762675 763179"
+        " 763181 763183 763185 793099 794979 828248 846192"
+    ),
+    # denosumab 60 mg prefilled syringe
+    Drug.DENOSUMAB: "993452",
+    # zoledronic acid 4 mg infusion
+    Drug.INTRAVENOUS_BISPHOSPHONATE: "1114085",
     # naproxen 220, 500 mg; ibuprofen 100, 200, 400, 600, 800 mg tablets
     Drug.NSAID: "849574 198014 198405 310965 197805 197806 197807",
     # oxycodone 5, hydrocodone 7.5 and 5 with paracetamol, pethidine 50 mg tablets
@@ -70,12 +80,16 @@ _PRODUCTS: dict[Drug, str] = {
     Drug.THIAZIDE: "316049 316052 310798",
     # digoxin 0.125 mg tablet
     Drug.DIGOXIN: "197604",
-    # alendronic acid 10 mg tablet, and as Fosamax
-    Drug.ORAL_BISPHOSPHONATE: "904419 904420",
+    # alendronic acid 10 mg tablet, and as Fosamax; 70 mg
+    Drug.ORAL_BISPHOSPHONATE: "904419 904420 904431",
     # ferrous sulfate 325 mg tablet
     Drug.IRON: "310325",
-    # carbamazepine as Tegretol, clonazepam as Klonopin
-    Drug.ANTICONVULSANT: "308971 1153378",
+    # carbamazepine as Tegretol, clonazepam as Klonopin; clonazepam 0.5, 1, 2 mg tablets and 0.125 to 2 mg for the
+    # mouth; phenobarbital 100, 16, 16.2, 60, 97.2, 32.4, 64.8, 15, 30 mg tablets
+    Drug.ANTICONVULSANT: (
+        "308971 1153378 197527 197528 197529 349194 349195 349196 349197 349198"
+        " 198083 198085 198086 198089 199164 199167 199168 312357 312362"
+    ),
     # warfarin 5 mg tablet
     Drug.ANTICOAGULANT: "855332",
 }
@@ -91,6 +105,10 @@ CLASSES: dict[str, tuple[Drug, ...]] = {
 ROUTE_DECIDES: frozenset[str] = frozenset({"3264", "5492", "1514", "10759"})
 """Dexamethasone, hydrocortisone, betamethasone, triamcinolone: systemic or local, as the route says."""
 
+_REVIEWED_INGREDIENTS = """
+    161 1191 17767 18867 20352 20610 25480 28889 29046 32968 35296 36437 36567 3827 42463 435 4493 4603 519 52175
+    6809 6918 723 77492 83367 88249 9997 10737 1202 2556 301542 274783
+"""
 _REVIEWED = """
     316672 312961 860975 106892 866414 897718 197361 315971 1719286 834357 705129 309362 243670 1804799
     313782 282464 1043400 562251 834102 834061 308182 308192 309097 311989 311995 997488
@@ -99,7 +117,12 @@ _REVIEWED = """
     895994 896209 745679 106258 1870230 1660014 1190795
     197319 105586 835900 1803932 1736776 2001499 310436 996740 1091392 563026
 """
-NO_CLASS: frozenset[str] = frozenset(_REVIEWED.split())
-"""Products that were looked at and belong to none of the classes, so they raise no warning. In this order: heart and
-metabolism; pain, infection and allergy; contraceptives (hormones, but no replacement);
-inhalers, skin and emergency drugs; others."""
+NO_CLASS: frozenset[str] = frozenset(_REVIEWED.split()) | frozenset(_REVIEWED_INGREDIENTS.split())
+"""Drugs that were looked at and belong to none of the classes, so they raise no warning.
+
+Ingredients: paracetamol, acetylsalicylic acid, amlodipine, benazepril, carvedilol, cetirizine, gabapentin, loratadine,
+lisinopril, clopidogrel, ramipril, sertraline, simvastatin, enalapril, pravastatin, salbutamol, fluoxetine, furosemide,
+allopurinol, losartan, metformin, metoprolol, amoxicillin, tamsulosin, atorvastatin, montelukast, spironolactone,
+trazodone, atenolol, citalopram, rosuvastatin, insulin glargine. Products, in this order: heart and metabolism; pain,
+infection and allergy; contraceptives (hormones, but no replacement); inhalers, skin and emergency drugs; others.
+"""

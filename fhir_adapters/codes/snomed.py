@@ -105,7 +105,8 @@ _DISEASES: dict[str, DiagnosisMeaning] = {
     **_all("254637007 254632001 424132000 109989006 91861009", kind(Kind.CANCER)),
     # normal pregnancy; pregnant
     **_all("72892002 77386006", kind(Kind.PREGNANCY)),
-    **_all("48130008", kind(Kind.HYPOGONADISM)),
+    # hypogonadism; premature menopause
+    **_all("48130008 373717006", kind(Kind.HYPOGONADISM)),
     **_all("56882008", kind(Kind.ANOREXIA_NERVOSA)),
     **_all("279992002", kind(Kind.REPEATED_FALLS)),
     # peripheral arterial occlusive disease; peripheral vascular disease
@@ -117,19 +118,36 @@ SMOKING: dict[str, SmokingStatus] = {
     "428041000124106": SmokingStatus.CURRENT,  # some days
     "77176002": SmokingStatus.CURRENT,
     "65568007": SmokingStatus.CURRENT,  # cigarette smoker
+    "59978006": SmokingStatus.CURRENT,  # cigar smoker
+    "82302008": SmokingStatus.CURRENT,  # pipe smoker
+    "160603005": SmokingStatus.CURRENT,  # light, 1 to 9 cigarettes a day
+    "160604004": SmokingStatus.CURRENT,  # moderate, 10 to 19
+    "160605003": SmokingStatus.CURRENT,  # heavy, 20 to 39
+    "160606002": SmokingStatus.CURRENT,  # very heavy, 40 and more
     "428071000124103": SmokingStatus.CURRENT,  # heavy
     "428061000124105": SmokingStatus.CURRENT,  # light
     "8517006": SmokingStatus.FORMER,
+    "281018007": SmokingStatus.FORMER,  # ex-cigarette smoker
     "266919005": SmokingStatus.NEVER,
     "266927001": SmokingStatus.UNKNOWN,
 }
 """Answers to the smoking question; also met as conditions."""
+
+PARENT_BROKE_HIP = frozenset({"391096007", "416072008", "445121000124105", "445501000124107"})
+"""Family history of hip fracture: of the mother, the mother before 75, the father, a parent.
+
+Source: eCQM value set 2.16.840.1.113883.3.464.1003.113.12.1040 (National Committee for Quality Assurance).
+"""
+
+PARENTS = frozenset({"72705000", "66839005", "65656005", "9947008"})
+"""Relationship of a family member: mother, father, natural mother, natural father."""
 
 DIAGNOSES: dict[str, DiagnosisMeaning] = {
     **_FRACTURES,
     **_BONE,
     **_DIABETES,
     **_DISEASES,
+    **dict.fromkeys(PARENT_BROKE_HIP, DiagnosisMeaning(parent_broke_hip=True)),
     **{concept: smoking(status) for concept, status in SMOKING.items() if status is not SmokingStatus.UNKNOWN},
 }
 """Concepts of clinical findings and what they mean here."""

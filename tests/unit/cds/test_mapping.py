@@ -2,6 +2,7 @@
 
 from dataclasses import fields, replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -46,7 +47,7 @@ def features(**values: object) -> RiskFeatures:
     return map_features(snapshot(**values)).features
 
 
-def fracture(site: FractureSiteGroup = FractureSiteGroup.HIP, days: int | None = 1000, **more: bool) -> PriorFracture:
+def fracture(site: FractureSiteGroup = FractureSiteGroup.HIP, days: int | None = 1000, **more: Any) -> PriorFracture:
     onset = None if days is None else AS_OF - timedelta(days=days)
     return PriorFracture(site=site, code="s|c", resource="Condition/1", onset=onset, **more)
 
@@ -297,10 +298,87 @@ def test_every_warning_has_words() -> None:
                 fracture(days=None),
                 fracture(days=1, active=True),
                 fracture(FractureSiteGroup.OTHER),
+                fracture(pathological=True, neoplastic=True),
+                replace(fracture(days=None), recorded=AS_OF - timedelta(days=900)),
             ),
-            conditions=(condition(ConditionKind.ALCOHOL_USE_DISORDER),),
+            conditions=(condition(ConditionKind.ALCOHOL_USE_DISORDER), condition(ConditionKind.REPEATED_FALLS)),
+            medications=(steroid(start=30),),
             diabetes=said(DiabetesType.UNSPECIFIED),
         )
     )
-    other = {"cds.explanation.failed"}  # of the pipeline, not of the record
-    assert {code.partition(":")[0] for code in mapped.warnings} == set(WARNINGS) - other
+    told = {code.partition(":")[0] for code in mapped.warnings}
+    assert told == {
+        "cds.fracture.undated",
+        "cds.fracture.present",
+        "cds.fracture.site_unknown",
+        "cds.fracture.neoplastic",
+        "cds.fracture.dated_by_record",
+        "cds.alcohol.quantity_missing",
+        "cds.falls.count_missing",
+        "cds.glucocorticoids.recent",
+        "cds.diabetes.type_unknown",
+    }
+    assert told <= set(WARNINGS)
+
+
+def steroid(
+    start: int | None = None, end: int | None = None, *, active: bool = True, single_dose: bool = False
+) -> MedicationEntry:
+    """A systemic glucocorticoid begun and ended so many days before the snapshot."""
+    return MedicationEntry(
+        drug_class=DrugClass.SYSTEMIC_GLUCOCORTICOID,
+        code="s|c",
+        resource="MedicationRequest/1",
+        start=None if start is None else AS_OF - timedelta(days=start),
+        end=None if end is None else AS_OF - timedelta(days=end),
+        active=active,
+        single_dose=single_dose,
+    )
+
+
+@pytest.mark.parametrize(
+    ("courses", "expected", "warned"),
+    [
+        ((steroid(400),), True, False),
+        ((steroid(),), True, False),
+        ((steroid(30),), True, True),
+        ((steroid(30), steroid(400)), True, False),
+        ((steroid(2, single_dose=True),), None, False),
+        ((steroid(400, 310, active=False),), True, False),
+        ((steroid(400, 311, active=False),), None, False),
+        # Three months in three prescriptions that follow each other; with a gap they are three courses.
+        (tuple(steroid(days, days - 30, active=False) for days in (400, 370, 340)), True, False),
+        (tuple(steroid(days, days - 28, active=False) for days in (400, 365, 330)), True, False),
+        (tuple(steroid(days, days - 28, active=False) for days in (400, 300, 200)), None, False),
+        ((steroid(400, active=False),), None, False),
+    ],
+)
+def test_glucocorticoids_in_one_course_or_several(
+    courses: tuple[MedicationEntry, ...], expected: bool | None, warned: bool
+) -> None:
+    mapped = map_features(snapshot(medications=courses))
+    assert mapped.features.glucocorticoids is expected
+    assert ("cds.glucocorticoids.recent:MedicationRequest/1" in mapped.warnings) is warned
+
+
+def test_a_fracture_through_a_tumour_is_no_fragility_fracture() -> None:
+    mapped = map_features(snapshot(prior_fractures=(fracture(pathological=True, neoplastic=True),)))
+    assert mapped.features.prior_fragility_fracture is None
+    assert mapped.warnings == ("cds.fracture.neoplastic:Condition/1",)
+
+
+@pytest.mark.parametrize(("years", "counted"), [(3, True), (49, True), (50, None), (60, None)])
+def test_an_undated_fracture_counts_when_it_was_recorded_in_adult_life_but_is_never_recent(
+    years: int, counted: bool | None
+) -> None:
+    recorded = AS_OF - timedelta(days=round(years * 365.25))
+    mapped = map_features(snapshot(prior_fractures=(replace(fracture(days=None), recorded=recorded),)))
+    assert mapped.features.prior_fragility_fracture is counted
+    assert mapped.features.recent_fracture_2y is None
+    told = {code.partition(":")[0] for code in mapped.warnings}
+    assert told == {"cds.fracture.dated_by_record" if counted else "cds.fracture.undated"}
+
+
+def test_malnutrition_is_a_secondary_cause() -> None:
+    assert features(conditions=(condition(ConditionKind.MALNUTRITION),)).secondary_osteoporosis is True
+    assert features(conditions=(condition(ConditionKind.MALNUTRITION, active=False),)).secondary_osteoporosis is None

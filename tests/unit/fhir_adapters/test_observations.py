@@ -64,7 +64,7 @@ def test_printed_unit_serves_when_there_is_no_code() -> None:
         (observation(VITAMIN_D, 30.0, "mmol/L"), "fhir.unit.unknown"),
         (observation(VITAMIN_D, 3000.0, "ng/mL"), "fhir.value.implausible"),
         (observation(VITAMIN_D, -1.0, "ng/mL"), "fhir.value.implausible"),
-        (observation(VITAMIN_D, valueString="30 ng/mL"), "fhir.value.missing"),
+        (observation(VITAMIN_D, valueString="about 30 ng/mL"), "fhir.value.missing"),
         (observation(VITAMIN_D, dataAbsentReason=concept("urn:x", "unknown")), "fhir.value.missing"),
         (observation(VITAMIN_D, 30.0, "ng/mL", status=None), "fhir.status.missing"),
         (observation(VITAMIN_D, 30.0, "ng/mL", modifierExtension=[{"url": "http://x"}]), "fhir.modifier.unknown"),

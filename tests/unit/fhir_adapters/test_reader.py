@@ -202,7 +202,12 @@ def test_all_synthetic_patients_are_read() -> None:
     assert all(is_sound(snapshot) for snapshot in found)
     assert all(snapshot.age_years is not None and snapshot.sex is not None for snapshot in found)
     told = Counter(warning.partition(":")[0] for snapshot in found for warning in snapshot.warnings)
-    assert set(told) == {"fhir.unit.from_code", "fhir.t_score.site_unknown", "fhir.patient.deceased"}
+    assert set(told) == {
+        "fhir.unit.from_code",
+        "fhir.t_score.site_unknown",
+        "fhir.patient.deceased",
+        "fhir.value.conflict",
+    }
 
 
 @requires_shared
