@@ -6,13 +6,25 @@ Map
 ``results``          the border type `RiskEstimate`; imports no framework.
 ``engine``           `RiskEngine`: one row in, `RiskEstimate` out.
 ``model``            monotone boosted trees, their manifest, loading and saving.
-``explain``          exact TreeSHAP values in log-odds.
+``checks``           one row made fit for the model, or refused.
+``explain``          what moved a prediction, in log-odds and in words.
+``tree_shap``        exact TreeSHAP values, fast enough for a population.
+``what_if``          what would change an estimate; ``plausible_answers`` what people alike would answer.
 ``calibration``      conformal intervals by what was known.
 ``relative_risks``   cited effects that the survey could not teach.
 ``cohort``           NHANES files to training rows.
 ``formula``          a smooth formula of the official probabilities, the trees' teacher.
 ``teaching``         what the trees are shown, and what is hidden from them.
-``training``         `train` and `evaluate`.
+``osteoporosis``     how likely undiagnosed osteoporosis is, for referral to densitometry.
+``osteoporosis_training``  its fit, calibration and referral thresholds.
+``recalibration``    a monotone correction that the final trees learn.
+``reference``        the model's risk in the survey's population by age and sex.
+``anchoring``        the probabilities moved to another population's mean risk.
+``training``         `train`.
+``evaluation``       `evaluate`: a written model on a file, as a whole and in subgroups.
+``report``           an evaluation as tables and plots.
+``comparisons``      the model beside published tables and simpler methods.
+``leakage``          whether a figure rests on what the model could not know.
 ``crossfit``         figures from people the trees had not seen.
 ``validation``       agreement with official probabilities, with fractures, and with GLOW500.
 ``metrics``          discrimination and calibration with bootstrap intervals.

@@ -4,12 +4,13 @@ Split-conformal quantiles of ``official log-odds - our log-odds`` over people th
 quantiles for each pattern of information (Vovk's Mondrian form: each pattern keeps its own promise).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from tabular.errors import IntervalsError, ManifestError
 from tabular.formula import FloatArray
 
 PATTERN_FEATURES: tuple[str, ...] = (
@@ -52,10 +53,27 @@ class IntervalTable:
     """By outcome and pattern: (lower, upper) log-odds; the bare level, such as ``with_density``, is the default."""
 
     def bounds(self, head: str, pattern: str, margin: float) -> tuple[float, float]:
-        """Log-odds of the interval's ends."""
-        by_pattern = self.offsets[head]
-        low, high = by_pattern.get(pattern) or by_pattern[pattern.partition("/")[0]]
-        return margin + low, margin + high
+        """Log-odds of the interval's ends; a pattern without offsets of its own uses those of its level.
+
+        Raises:
+            IntervalsError: The table has neither the pattern nor its level.
+        """
+        by_pattern = self.offsets.get(head, {})
+        offsets = by_pattern.get(pattern) or by_pattern.get(pattern.partition("/")[0])
+        if offsets is None:
+            raise IntervalsError(head, pattern.partition("/")[0])
+        return margin + offsets[0], margin + offsets[1]
+
+    def require(self, heads: Iterable[str], levels: Sequence[str]) -> None:
+        """Make sure that every pattern has offsets to fall back on.
+
+        Raises:
+            IntervalsError: A level of an outcome has none.
+        """
+        for head in heads:
+            for level in levels:
+                if level not in self.offsets.get(head, {}):
+                    raise IntervalsError(head, level)
 
     def to_json(self) -> dict[str, Any]:
         """Plain content for a JSON file."""
@@ -69,14 +87,21 @@ class IntervalTable:
 
     @staticmethod
     def from_json(content: Mapping[str, Any]) -> "IntervalTable":
-        """Inverse of `to_json`."""
-        return IntervalTable(
-            coverage=float(content["coverage"]),
-            offsets={
-                head: {pattern: (float(low), float(high)) for pattern, (low, high) in by_pattern.items()}
-                for head, by_pattern in content["offsets"].items()
-            },
-        )
+        """Inverse of `to_json`.
+
+        Raises:
+            ManifestError: The content is of another form.
+        """
+        try:
+            return IntervalTable(
+                coverage=float(content["coverage"]),
+                offsets={
+                    head: {pattern: (float(low), float(high)) for pattern, (low, high) in by_pattern.items()}
+                    for head, by_pattern in content["offsets"].items()
+                },
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ManifestError("the table of intervals is of another form") from error
 
 
 def fit_offsets(

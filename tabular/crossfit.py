@@ -1,6 +1,7 @@
 """Figures from people the trees had not seen: intervals, their coverage, and every metric of the manifest."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,10 @@ import pandas as pd
 from tabular.calibration import PATTERN_FEATURES, IntervalTable, fit_offsets, pattern_of
 from tabular.cohort import OFFICIAL_CYCLE
 from tabular.formula import HEADS, FloatArray
-from tabular.model import ALL_FEATURES, Boosters, margins_of
+from tabular.model import ALL_FEATURES, Boosters, Level, margins_of
+from tabular.recalibration import MarginMap, fit_map
 from tabular.validation import (
+    OFFICIAL_COLUMN,
     Resampling,
     against_official,
     design_matrix,
@@ -26,6 +29,11 @@ from tabular.validation import (
 
 IntArray = npt.NDArray[np.int64]
 _GAP_RATES = (0.3, 0.6, 1.0)
+CORRECTED: tuple[tuple[str, Level], ...] = ((HEADS[1], Level.WITHOUT_DENSITY),)
+"""Boosters whose cross-fitted calibration slope lay outside 0.9 to 1.1 without a correction (it was 1.15)."""
+
+Maps = Mapping[tuple[str, Level], MarginMap]
+"""Corrections by outcome and level; see `tabular.recalibration`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +45,8 @@ class CrossFit:
     """Shape (n,)."""
     unseen: tuple[Boosters, ...]
     """One set of boosters a fold, fitted on the other folds."""
+    maps: tuple[Maps, ...] = ()
+    """One set of corrections a fold, fitted on cross-fitted log-odds of the other folds; empty for none."""
 
     def margins(self, matrix: FloatArray, head: str, repeats: int = 1) -> FloatArray:
         """Log-odds of each row from trees that had not seen the person.
@@ -51,13 +61,46 @@ class CrossFit:
         for index, boosters in enumerate(self.unseen):
             rows = fold == index
             if rows.any():
-                margins[rows] = margins_of(boosters, matrix[rows], head)
+                told = margins_of(boosters, matrix[rows], head)
+                margins[rows] = self._corrected(told, matrix[rows], head, index)
+        return margins
+
+    def _corrected(self, margins: FloatArray, matrix: FloatArray, head: str, index: int) -> FloatArray:
+        if not self.maps:
+            return margins
+        measured = ~np.isnan(matrix[:, ALL_FEATURES.index("femoral_neck_t_score")])
+        for level, rows in ((Level.WITH_DENSITY, measured), (Level.WITHOUT_DENSITY, ~measured)):
+            if (head, level) in self.maps[index]:
+                margins = np.where(rows, self.maps[index][head, level](margins), margins)
         return margins
 
     def official(self) -> "CrossFit":
         """The people with official probabilities."""
         rows = self.cohort["official_major"].notna().to_numpy()
-        return CrossFit(cohort=self.cohort[rows], fold=self.fold[rows], unseen=self.unseen)
+        return replace(self, cohort=self.cohort[rows], fold=self.fold[rows])
+
+    def correct(self) -> tuple["CrossFit", Maps]:
+        """Fit the corrections: for each fold on the others, so that what is measured stays unseen; and on everyone.
+
+        Returns:
+            The same trees with a correction a fold, and the correction that the final trees are to learn.
+        """
+        told = self.official()
+        weights = told.cohort["weight"].to_numpy(dtype=np.float64)
+        final: dict[tuple[str, Level], MarginMap] = {}
+        by_fold: list[dict[tuple[str, Level], MarginMap]] = [{} for _ in self.unseen]
+        for head, level in CORRECTED:
+            matrix = design_matrix(told.cohort)
+            if level is Level.WITHOUT_DENSITY:
+                matrix = without(matrix, "femoral_neck_t_score")
+            margins = told.margins(matrix, head)
+            truth = told.cohort[OFFICIAL_COLUMN[head]].to_numpy()
+            told_margins = official_margins(told.cohort, head)
+            final[head, level] = fit_map(margins, truth, told_margins, weights)
+            for index, maps in enumerate(by_fold):
+                rows = told.fold != index
+                maps[head, level] = fit_map(margins[rows], truth[rows], told_margins[rows], weights[rows])
+        return replace(self, maps=tuple(by_fold)), final
 
 
 def measure_intervals(fit: CrossFit, *, masks: int, coverage: float, seed: int) -> tuple[IntervalTable, dict[str, Any]]:

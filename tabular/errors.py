@@ -3,11 +3,13 @@
     TabularError                  risk.error
     +-- AgeMissingError           risk.age.missing        no age: no estimate
     +-- AgeBelowModelError        risk.age.below_model    younger than the model's population
+    +-- AnchorError               risk.anchor.*           a table of a population's risk that cannot be used
     +-- CohortError               risk.cohort.*           a survey file that cannot be read as one
     +-- WeightsError              risk.weights.*          shipped model files
         +-- WeightsMissingError   risk.weights.missing
         +-- WeightsDigestError    risk.weights.digest     a file is not the one the manifest names
         +-- ManifestError         risk.weights.manifest
+        +-- IntervalsError        risk.weights.intervals  the table of intervals lacks a level
 
 Messages carry no patient data: no age, no value of a feature.
 """
@@ -60,6 +62,19 @@ class CohortError(TabularError):
     code = "risk.cohort.unreadable"
 
 
+class AnchorError(TabularError):
+    """A table of a population's mean risk that cannot be read or cannot be met."""
+
+    code = "risk.anchor.invalid"
+
+    def __init__(self, detail: str, *, code: str | None = None) -> None:
+        super().__init__(
+            f"the risk anchor cannot be used: {detail}",
+            remedy="Write the file as the documentation of `tabular.anchoring` describes, or unset it.",
+            code=code,
+        )
+
+
 class WeightsError(TabularError):
     """Something is wrong with the files of a trained model."""
 
@@ -99,4 +114,16 @@ class ManifestError(WeightsError):
         super().__init__(
             f"the model manifest cannot be used: {detail}",
             remedy="Use the manifest that came with the weights, or train again with this release.",
+        )
+
+
+class IntervalsError(WeightsError):
+    """The table of intervals has no entry for an outcome at a level of information."""
+
+    code = "risk.weights.intervals"
+
+    def __init__(self, head: str, level: str) -> None:
+        super().__init__(
+            f"the table of intervals has no entry for {head} at the level {level}",
+            remedy="Restore the file from the release, or train again on a survey with people of both levels.",
         )

@@ -1,18 +1,20 @@
 """Why the estimate is what it is: exact TreeSHAP values in log-odds.
 
-XGBoost computes them itself (``pred_contribs``); they add up to the margin with the base (Lundberg et al. 2020).
+They add up to the margin with the base (Lundberg et al. 2020); `tabular.tree_shap` computes them.
 """
 
+from typing import NamedTuple
+
 import numpy as np
-import xgboost as xgb
 
 from tabular.formula import FloatArray
-from tabular.model import ALL_FEATURES, FEATURES, Level, as_dmatrix
+from tabular.model import ALL_FEATURES, FEATURES, Level
 from tabular.results import Contribution
+from tabular.tree_shap import TreeExplainer
 
 LABELS: dict[str, str] = {
     "age_years": "Age",
-    "female": "Female sex",
+    "female": "Sex",
     "bmi_kg_m2": "Body mass index",
     "prior_fragility_fracture": "Prior fracture in adult life",
     "parental_hip_fracture": "Parent fractured a hip",
@@ -26,27 +28,56 @@ LABELS: dict[str, str] = {
 """Each feature of the model in words."""
 
 
-def explain(booster: xgb.Booster, row: FloatArray, level: Level) -> tuple[float, tuple[Contribution, ...]]:
-    """Base and contributions of one prediction.
+class Explained(NamedTuple):
+    """What moved the predictions of one booster."""
+
+    base_log_odds: list[float]
+    """One a row."""
+    contributions: list[tuple[Contribution, ...]]
+    """One tuple a row, by falling absolute size. A feature that is not known has a contribution too: what the trees
+    make of its absence."""
+
+
+def explain_rows(explainer: TreeExplainer, matrix: FloatArray, margins: FloatArray, level: Level) -> Explained:
+    """Base and contributions of many predictions.
 
     Args:
-        booster: The trees of `level`.
-        row: Columns of `ALL_FEATURES`, shape (1, 11), NaN where not known.
+        explainer: Of the trees of `level`.
+        matrix: Columns of `ALL_FEATURES`, shape (n, 11), NaN where not known.
+        margins: What the trees predict of each row, log-odds, shape (n,).
         level: Which trees these are.
 
     Returns:
-        Base log-odds, and the contributions by falling absolute size. A feature that is not known has a contribution
-        too: what the trees make of its absence.
+        Base and contributions that add up to the margin. The trees add in single precision; what rounding leaves
+        (about 1e-6) goes to the largest contribution, so that the sum is exact.
     """
-    told = booster.predict(as_dmatrix(row, level), pred_contribs=True, validate_features=False)
-    values = np.asarray(told, dtype=np.float64)[0]
-    contributions = []
-    for name, log_odds in zip(FEATURES[level], values[:-1].tolist(), strict=True):
-        seen = float(row[0, ALL_FEATURES.index(name)])
-        contributions.append(
+    columns = matrix[:, [ALL_FEATURES.index(name) for name in FEATURES[level]]]
+    values, base = explainer.values(columns), explainer.base_log_odds
+    total = np.full(len(values), base)
+    for column in range(values.shape[1]):  # one order of summation, whatever the number of rows
+        total += values[:, column]
+    values[np.arange(len(values)), np.abs(values).argmax(axis=1)] += margins - total
+    return Explained([base] * len(values), _contributions(values, columns, level))
+
+
+def unexplained(margins: FloatArray) -> Explained:
+    """No contributions: the base is the whole margin."""
+    return Explained(margins.tolist(), [()] * len(margins))
+
+
+def _contributions(values: FloatArray, columns: FloatArray, level: Level) -> list[tuple[Contribution, ...]]:
+    names = FEATURES[level]
+    ranked = np.argsort(-np.abs(values), axis=1, kind="stable")
+    labels = [LABELS[name] for name in names]
+    return [
+        tuple(
             Contribution(
-                feature=name, label=LABELS[name], value=None if np.isnan(seen) else seen, log_odds=float(log_odds)
+                feature=names[place],
+                label=labels[place],
+                value=None if (value := inputs[place]) != value else value,
+                log_odds=moved[place],
             )
+            for place in order
         )
-    contributions.sort(key=lambda item: -abs(item.log_odds))
-    return float(values[-1]), tuple(contributions)
+        for order, moved, inputs in zip(ranked.tolist(), values.tolist(), columns.tolist(), strict=True)
+    ]

@@ -10,7 +10,7 @@ from tabular.model import sha256_of
 from tabular.teaching import Class
 
 NAME = "fracture-risk-nhanes"
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 
 _DESCRIPTION = (
     "Surrogate of a published ten-year probability of major osteoporotic and of hip fracture, as computed by the US "
@@ -30,15 +30,30 @@ _LIMITS = [
     "'no', so the estimate leans that way.",
     "Alcohol was counted in US drinks (14 g of ethanol); a UK unit is 8 g.",
     "Treatment, frailty, dose of glucocorticoids and number of prior fractures are not inputs.",
+    "Undiagnosed osteoporosis means the femoral neck alone, by the young female reference for both sexes: thin bones "
+    "of the spine or the total hip are not looked for. A published score of weight and age alone ranks almost as well.",
 ]
 _DEFINITIONS = {
     "interval": "95 %, bootstrap of primary sampling units within strata (GLOW500: of women)",
     "mean_ratio": "mean of ours over mean of the official probability",
     "brier_against_official": "mean squared difference of our and the official probability",
     "calibration_slope": "slope of official log-odds on our log-odds",
-    "auc_vertebral": "vertebral fracture read on densitometer images, people unweighted, major fracture score",
+    "calibration_slope_of_the_mean": "slope of a fractional logistic regression of the official probability on our "
+    "log-odds: calibration of the mean, where calibration_slope is that of the typical person",
+    "recalibration": "correction that the final trees of an outcome and level learnt: shift + slope * log-odds above "
+    "the knot, slope_below under it; fitted on cross-fitted log-odds, and measured with corrections fitted without the "
+    "fold",
+    "auc_vertebral": "vertebral fracture read on densitometer images, people unweighted, by the hip probability; "
+    "..._major_probability by the major osteoporotic probability",
+    "auc_osteoporosis": "femoral neck T-score of -2.5 or lower among people of 40 or more without a diagnosis, bone "
+    "density hidden, people unweighted; ..._weighted with survey weights",
+    "mean_ratio_osteoporosis": "mean probability of osteoporosis over its frequency, survey-weighted",
     "auc_major_fracture_ever": "hip, wrist or spine fracture ever, self-reported, 50 years or more, cycles 2005-2010; "
     "prior fracture and diagnosed osteoporosis hidden. Cross-sectional: a weak test",
+    "leakage": "see tabular.leakage; areas are unweighted",
+    "agreement": "published figures that were not used to fit the trees; ratios are hazard ratios by sex and outcome",
+    "glow500_side_by_side": "nested cross-validation, ten folds three times; ours and the points score are not fitted; "
+    "behind_best is the AUC of the best method less this one's, paired bootstrap",
     "glow500_external": "fracture within one year, 500 women, enriched with fractures: ranks only",
 }
 
@@ -75,7 +90,7 @@ def facts(
         "metric_definitions": _DEFINITIONS,
         "seed": seed,
         "folds": folds,
-        "command": f'tabular.training.train("{csv_path.name}", out_dir, seed={seed}, glow_path="glow500.csv")',
+        "command": f"cds train risk --data {csv_path.name} --glow glow500.csv --seed {seed} --out FOLDER",
         "software": {"xgboost": xgboost.__version__},
     }
 
@@ -90,8 +105,8 @@ def _validation(metrics: Mapping[str, Any]) -> str:
     spine = metrics["fractures"].get("auc_vertebral")
     if spine is not None:
         text += (
-            f" and separates people with a vertebral fracture on images with an AUC of {spine['value']:.2f} "
-            f"({spine['low']:.2f} to {spine['high']:.2f}, n = {spine['n']:,})"
+            " and, by its hip probability, separates people with a vertebral fracture on images with an AUC of "
+            f"{spine['value']:.2f} ({spine['low']:.2f} to {spine['high']:.2f}, n = {spine['n']:,})"
         )
     return text + "; it has not been checked against fractures that happened later."
 

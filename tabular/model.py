@@ -20,6 +20,11 @@ import xgboost as xgb
 from tabular.calibration import IntervalTable
 from tabular.errors import ManifestError, WeightsDigestError, WeightsMissingError
 from tabular.formula import HEADS, FloatArray, probability
+from tabular.osteoporosis import BOOSTER_NAME as OSTEOPOROSIS_BOOSTER
+from tabular.osteoporosis import FIGURES_NAME as OSTEOPOROSIS_FIGURES
+from tabular.osteoporosis import OsteoporosisModel
+from tabular.recalibration import MarginMap
+from tabular.reference import REFERENCE_NAME, ReferencePopulation
 
 MANIFEST_NAME = "manifest.json"
 INTERVALS_NAME = "intervals.json"
@@ -139,7 +144,14 @@ def booster_name(head: str, level: Level) -> str:
 
 
 def fit_booster(
-    matrix: FloatArray, labels: FloatArray, weights: FloatArray, *, level: Level, settings: BoosterSettings, seed: int
+    matrix: FloatArray,
+    labels: FloatArray,
+    weights: FloatArray,
+    *,
+    level: Level,
+    settings: BoosterSettings,
+    seed: int,
+    correct: MarginMap | None = None,
 ) -> xgb.Booster:
     """Fit one booster in two steps: a free guide learns the mean, the final trees learn the guide, held to a direction.
 
@@ -155,6 +167,7 @@ def fit_booster(
         level: Which features these are.
         settings: Size of the booster.
         seed: Seed of row and column sampling.
+        correct: Correction of the guide's log-odds that the final trees are to learn; None for none.
 
     Returns:
         Trees whose prediction is the log-odds.
@@ -172,12 +185,13 @@ def fit_booster(
     )
     data = xgb.DMatrix(matrix, feature_names=list(FEATURES[level]), nthread=THREADS)
     guided = guide.predict(data, output_margin=True).astype(np.float64)
-    data.set_label(guided)
+    wanted = guided if correct is None else correct(guided)
+    data.set_label(wanted)
     data.set_weight(np.sqrt(np.minimum(1.0, probability(guided) / _FULL_CARE)))
     return _boost(
         data,
         rounds=settings.rounds,
-        base_score=float(guided.mean()),
+        base_score=float(wanted.mean()),
         seed=seed + 1,
         objective="reg:squarederror",
         max_depth=settings.depth,
@@ -202,11 +216,15 @@ def _boost(data: xgb.DMatrix, *, rounds: int, base_score: float, seed: int, **pa
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RiskModel:
-    """Four boosters, their intervals and their manifest."""
+    """Four boosters, their intervals and their manifest; beside them what finds undiagnosed osteoporosis."""
 
     boosters: Boosters
     intervals: IntervalTable
     manifest: Mapping[str, Any]
+    osteoporosis: OsteoporosisModel | None = None
+    """None in folders written before version 1.1.0."""
+    reference: ReferencePopulation | None = None
+    """Risk by age and sex in the survey's population; None in folders written before version 1.1.0."""
 
     @property
     def model_id(self) -> str:
@@ -246,7 +264,15 @@ def as_dmatrix(matrix: FloatArray, level: Level) -> xgb.DMatrix:
     return xgb.DMatrix(matrix[:, columns], nthread=THREADS)
 
 
-def save_model(directory: Path, boosters: Boosters, intervals: IntervalTable, facts: Mapping[str, Any]) -> None:
+def save_model(
+    directory: Path,
+    boosters: Boosters,
+    intervals: IntervalTable,
+    facts: Mapping[str, Any],
+    *,
+    osteoporosis: OsteoporosisModel,
+    reference: ReferencePopulation,
+) -> None:
     """Write boosters (UBJSON), intervals and the manifest with the digest of each file.
 
     Args:
@@ -254,10 +280,14 @@ def save_model(directory: Path, boosters: Boosters, intervals: IntervalTable, fa
         boosters: By outcome and level.
         intervals: Widths by pattern of information.
         facts: Further entries of the manifest: version, training data, metrics ...
+        osteoporosis: What finds undiagnosed osteoporosis.
+        reference: Risk by age and sex in the survey's population.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    names = [INTERVALS_NAME]
+    names = [INTERVALS_NAME, OSTEOPOROSIS_BOOSTER, OSTEOPOROSIS_FIGURES, REFERENCE_NAME]
     (directory / INTERVALS_NAME).write_text(_json(intervals.to_json()), encoding="utf-8")
+    (directory / REFERENCE_NAME).write_text(_json(reference.to_json()), encoding="utf-8")
+    osteoporosis.save(directory)
     for (head, level), booster in boosters.items():
         names.append(booster_name(head, level))
         booster.save_model(directory / names[-1])
@@ -277,7 +307,7 @@ def load_model(directory: Path) -> RiskModel:
     Raises:
         WeightsMissingError: A file is not there.
         WeightsDigestError: A file is not the one that was released.
-        ManifestError: The manifest is not readable, or of another schema or feature order.
+        ManifestError: The manifest is not readable, or of another schema or feature order; or a table lacks entries.
     """
     manifest = _read_manifest(directory)
     for name, digest in manifest["files"].items():
@@ -291,8 +321,25 @@ def load_model(directory: Path) -> RiskModel:
             booster = xgb.Booster({"nthread": 1})
             booster.load_model(directory / booster_name(head, level))
             boosters[head, level] = booster
-    table = json.loads((directory / INTERVALS_NAME).read_text(encoding="utf-8"))
-    return RiskModel(boosters=boosters, intervals=IntervalTable.from_json(table), manifest=manifest)
+    table = IntervalTable.from_json(_read_json(directory / INTERVALS_NAME))
+    table.require(HEADS, [level.value for level in Level])
+    named = manifest["files"]
+    return RiskModel(
+        boosters=boosters,
+        intervals=table,
+        manifest=manifest,
+        osteoporosis=OsteoporosisModel.load(directory) if OSTEOPOROSIS_BOOSTER in named else None,
+        reference=(
+            ReferencePopulation.from_json(_read_json(directory / REFERENCE_NAME)) if REFERENCE_NAME in named else None
+        ),
+    )
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ManifestError(f"{path.name} is not JSON") from error
 
 
 def _read_manifest(directory: Path) -> dict[str, Any]:
@@ -308,7 +355,8 @@ def _read_manifest(directory: Path) -> dict[str, Any]:
     if manifest.get("features") != {level.value: list(FEATURES[level]) for level in Level}:
         raise ManifestError("its features are not those of this release")
     expected = {INTERVALS_NAME, *(booster_name(head, level) for head in HEADS for level in Level)}
-    if not isinstance(manifest.get("files"), dict) or set(manifest["files"]) != expected:
+    since_1_1 = {OSTEOPOROSIS_BOOSTER, OSTEOPOROSIS_FIGURES, REFERENCE_NAME}
+    if not isinstance(manifest.get("files"), dict) or set(manifest["files"]) not in (expected, expected | since_1_1):
         raise ManifestError("it does not name every model file")
     for key in ("name", "version", "validation", "interval_meaning"):
         if not isinstance(manifest.get(key), str):

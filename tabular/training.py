@@ -13,23 +13,21 @@ import pandas as pd
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from tabular import manifest as texts
-from tabular.cohort import build_cohort, read_survey
-from tabular.crossfit import CrossFit, measure, measure_intervals
-from tabular.errors import CohortError
+from tabular.cohort import read_survey
+from tabular.comparisons import Published, agreement, compare_ratios, compare_table, glow_side_by_side
+from tabular.crossfit import CrossFit, Maps, measure, measure_intervals
+from tabular.evaluation import glow_metrics
 from tabular.formula import HEADS
-from tabular.model import SETTINGS, Boosters, BoosterSettings, Level, fit_booster, load_model, margins_of, save_model
+from tabular.leakage import check_leakage
+from tabular.model import SETTINGS, Boosters, BoosterSettings, Level, fit_booster, margins_of, save_model
+from tabular.osteoporosis_training import OsteoporosisSettings, fit_osteoporosis
+from tabular.recalibration import maps_to_json
+from tabular.reference import describe_population
 from tabular.teaching import MINIMUM_AGE_YEARS, Class, lessons, make_class
 from tabular.validation import (
     Resampling,
-    against_official,
     design_matrix,
-    ever_matrix,
-    ever_metric,
     folds_of,
-    glow_discrimination,
-    glow_matrix,
-    is_glow,
-    vertebral_metrics,
 )
 
 Progress = Callable[[str, float], None]
@@ -48,6 +46,7 @@ class TrainingSettings:
     """Patterns of missing answers tried a person when intervals are measured."""
     coverage: float = 0.9
     resampling: Resampling = field(default_factory=Resampling)
+    osteoporosis: OsteoporosisSettings = field(default_factory=OsteoporosisSettings)
 
 
 def _silent(_step: str, _share: float) -> None:
@@ -62,6 +61,7 @@ def train(
     progress: Progress = _silent,
     settings: TrainingSettings | None = None,
     glow_path: Path | None = None,
+    published: Published | None = None,
 ) -> dict[str, Any]:
     """Train the model, measure it by cross-fitting and write its files.
 
@@ -72,6 +72,7 @@ def train(
         progress: Told of each step.
         settings: Amount of work; None for that of the shipped model.
         glow_path: GLOW500 as an external test of ranking, or None.
+        published: Published tables to hold the model against, or None.
 
     Returns:
         The metrics written to the manifest.
@@ -81,112 +82,69 @@ def train(
     """
     # One thread for linear algebra: the order of summation, and so the last bit, must not depend on the machine's load.
     with threadpool_limits(limits=1):
-        return _train(csv_path, out_dir, seed, progress, settings or TrainingSettings(), glow_path)
+        return _train(csv_path, out_dir, seed, progress, settings or TrainingSettings(), glow_path, published)
 
 
 def _train(
-    csv_path: Path, out_dir: Path, seed: int, progress: Progress, chosen: TrainingSettings, glow_path: Path | None
+    csv_path: Path,
+    out_dir: Path,
+    seed: int,
+    progress: Progress,
+    chosen: TrainingSettings,
+    glow_path: Path | None,
+    published: Published | None,
 ) -> dict[str, Any]:
     survey = read_survey(csv_path)
     cohort = survey[(survey["age_years"] >= MINIMUM_AGE_YEARS) & (survey["weight"] > 0)].reset_index(drop=True)
-    steps = chosen.folds + 2
-    progress("final fit", 0.0)
-    everyone = make_class(cohort)
-    boosters = _fit(everyone, chosen, seed)
+    steps = chosen.folds + 3
     fold = folds_of(cohort, chosen.folds, seed)
+    everyone = make_class(cohort)  # first, so that an unfit file is refused at once
     unseen = []
     for index in range(chosen.folds):
-        progress(f"cross-fitting, fold {index + 1} of {chosen.folds}", (index + 1) / steps)
+        progress(f"cross-fitting, fold {index + 1} of {chosen.folds}", index / steps)
         unseen.append(_fit(make_class(cohort[fold != index]), chosen, seed))
-    progress("measuring", (chosen.folds + 1) / steps)
-    fit = CrossFit(cohort=cohort, fold=fold, unseen=tuple(unseen))
+    fit, maps = CrossFit(cohort=cohort, fold=fold, unseen=tuple(unseen)).correct()
+    progress("final fit", chosen.folds / steps)
+    boosters = _fit(everyone, chosen, seed, maps)
+    progress("undiagnosed osteoporosis", (chosen.folds + 1) / steps)
+    screen = fit_osteoporosis(
+        cohort, fold, settings=chosen.osteoporosis, replicates=chosen.resampling.replicates, seed=seed
+    )
+    progress("measuring", (chosen.folds + 2) / steps)
     intervals, kept = measure_intervals(fit, masks=chosen.masks, coverage=chosen.coverage, seed=seed)
-    metrics = measure(fit, chosen.resampling) | {"interval_coverage": kept}
+    metrics = measure(fit, chosen.resampling) | {"osteoporosis": screen.metrics, "interval_coverage": kept}
+    metrics["leakage"] = check_leakage(cohort, screen, settings=chosen.osteoporosis, seed=seed)
+    if published is not None:
+        metrics["agreement"] = agreement(
+            compare_table(boosters, published.table), compare_ratios(boosters, cohort, published.ratios)
+        )
     if glow_path is not None:
-        metrics["glow500_external"] = _glow(pd.read_csv(glow_path), boosters, chosen.resampling)
+        women = pd.read_csv(glow_path)
+        metrics["glow500_external"] = glow_metrics(women, boosters, chosen.resampling)
+        metrics["glow500_side_by_side"] = glow_side_by_side(women, boosters, chosen.resampling)
     facts = texts.facts(
         csv_path=csv_path, everyone=everyone, metrics=metrics, seed=seed, coverage=chosen.coverage, folds=chosen.folds
-    )
-    save_model(out_dir, boosters, intervals, facts)
+    ) | {"recalibration": maps_to_json(maps)}
+    matrix = design_matrix(cohort)
+    reference = describe_population(cohort, {head: margins_of(boosters, matrix, head) for head in HEADS})
+    save_model(out_dir, boosters, intervals, facts, osteoporosis=screen.model, reference=reference)
     progress("done", 1.0)
     return metrics
 
 
-def evaluate(
-    csv_path: Path, model_dir: Path, *, split: str = "all", resampling: Resampling | None = None
-) -> dict[str, Any]:
-    """Measure a written model on a file.
-
-    The trees have seen the answers of the survey cycles they were trained on, though never a fracture as outcome; the
-    manifest holds the cross-fitted figures. Metrics that the file cannot support are left out.
-
-    Args:
-        csv_path: A survey file, or GLOW500 (recognised by its columns).
-        model_dir: Folder with the manifest.
-        split: ``all`` or one survey cycle, for instance ``2017-2020``.
-        resampling: Bootstrap; None for the default.
-
-    Returns:
-        ``{"dataset", "split", "n", "metrics": {name: {"value", "low", "high", "n"}}}``.
-
-    Raises:
-        CohortError: The file cannot be used, or holds nobody of the split.
-        WeightsError: The model cannot be loaded.
-    """
-    how = resampling or Resampling()
-    model = load_model(model_dir)
-    try:
-        raw = pd.read_csv(csv_path, low_memory=False)
-    except (OSError, ValueError) as error:
-        raise CohortError("the file cannot be read as CSV", remedy="Give the path of a CSV file.") from error
-    if is_glow(raw.columns):
-        return {
-            "dataset": "glow500",
-            "split": split,
-            "n": len(raw),
-            "metrics": _glow(raw, model.boosters, how),
-        }
-    people = build_cohort(raw)
-    people = people[(people["age_years"] >= MINIMUM_AGE_YEARS) & (people["weight"] > 0)]
-    people = (people if split == "all" else people[people["cycle"] == split]).reset_index(drop=True)
-    if people.empty:
-        raise CohortError(
-            "nobody of 40 years or more is in this split",
-            remedy="Name a survey cycle of the file, or all.",
-            code="risk.cohort.split_empty",
-        )
-    found = vertebral_metrics(people, {head: model.margins(design_matrix(people), head) for head in HEADS}, how)
-    for name, density in (("auc_major_fracture_ever", True), ("auc_major_fracture_ever_without_density", False)):
-        metric = ever_metric(people, model.margins(ever_matrix(people, density=density), HEADS[0]), how)
-        if metric is not None:
-            found[name] = metric
-    official = people[people["official_major"].notna()]
-    if len(official):
-        agreement = against_official(official, model.margins(design_matrix(official), HEADS[0]), HEADS[0], how)
-        found |= {"brier": agreement["brier_against_official"], "calibration_slope": agreement["calibration_slope"]}
-        found["median_absolute_error_points"] = agreement["median_absolute_error_points"]
-    return {
-        "dataset": "nhanes",
-        "split": split,
-        "n": len(people),
-        "metrics": {name: metric.to_json() for name, metric in found.items()},
-    }
-
-
-def _fit(taught: Class, settings: TrainingSettings, seed: int) -> Boosters:
+def _fit(taught: Class, settings: TrainingSettings, seed: int, maps: Maps | None = None) -> Boosters:
     boosters = {}
     for head in HEADS:
         for level in Level:
             matrix, labels, weights = lessons(taught, head, level, repeats=settings.repeats, seed=seed)
             boosters[head, level] = fit_booster(
-                matrix, labels, weights, level=level, settings=settings.boosters[level], seed=seed
+                matrix,
+                labels,
+                weights,
+                level=level,
+                settings=settings.boosters[level],
+                seed=seed,
+                correct=(maps or {}).get((head, level)),
             )
     return boosters
 
-
-def _glow(women: pd.DataFrame, boosters: Boosters, how: Resampling) -> dict[str, Any]:
-    matrix = glow_matrix(women)
-    return {
-        f"auc_fracture_one_year_{head}": glow_discrimination(women, margins_of(boosters, matrix, head), how).to_json()
-        for head in HEADS
-    }

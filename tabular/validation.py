@@ -21,12 +21,20 @@ from tabular.metrics import (
     slope,
 )
 from tabular.model import ALL_FEATURES
+from tabular.recalibration import logistic_line
 
 MAJOR_OUTCOME_AGE_YEARS = 50
 """Self-reported fractures are asked of people from here on."""
 OFFICIAL_COLUMN: Mapping[str, str] = {"major_osteoporotic": "official_major", "hip": "official_hip"}
 _GLOW_COLUMNS = ("age", "bmi", "priorfrac", "momfrac", "smoke", "fracture", "fracscore")
-_ETHNICITY = {1.0: "mexican_american", 2.0: "other_hispanic", 3.0: "white", 4.0: "black", 5.0: "other_or_multiracial"}
+ETHNICITY: Mapping[float, str] = {
+    1.0: "mexican_american",
+    2.0: "other_hispanic",
+    3.0: "white",
+    4.0: "black",
+    5.0: "other_or_multiracial",
+}
+"""Groups that the survey records (RIDRETH1)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +76,7 @@ def against_official(people: pd.DataFrame, margins: FloatArray, head: str, how: 
         "median_absolute_error_points": boot.measure(lambda w: 100 * median_absolute_error(official, ours, w), weights),
         "brier_against_official": boot.measure(lambda w: brier(official, ours, w), weights),
         "calibration_slope": boot.measure(lambda w: slope(told, margins, w), weights),
+        "calibration_slope_of_the_mean": boot.measure(lambda w: logistic_line(margins, official, w)[1], weights),
         "mean_ratio": boot.measure(lambda w: float(w @ ours / (w @ official)), weights),
     }
 
@@ -78,7 +87,7 @@ def mean_ratio_by_ethnicity(people: pd.DataFrame, margins: FloatArray, head: str
     official = people[OFFICIAL_COLUMN[head]].to_numpy()
     weights = people["weight"].to_numpy()
     result: dict[str, dict[str, float | int]] = {}
-    for code, name in _ETHNICITY.items():
+    for code, name in ETHNICITY.items():
         rows = (people["ethnicity"] == code).to_numpy()
         if rows.any():
             ratio = float(weights[rows] @ ours[rows] / (weights[rows] @ official[rows]))
@@ -149,6 +158,9 @@ def vertebral_metrics(
 ) -> dict[str, Metric]:
     """AUC of both probabilities for vertebral fractures read on images; empty where nobody was read.
 
+    The one without a suffix is that of the hip probability: of the two published probabilities, too, the one for the
+    hip ranks these fractures better, since it leans more on bone density and age and less on past fractures.
+
     Args:
         people: Cohort rows.
         margins: Our log-odds by outcome, shape (n,).
@@ -161,9 +173,10 @@ def vertebral_metrics(
         return {}
     major, hip = HEADS
     return {
-        prefix: discrimination(seen, margins[major][rows], outcome, how),
-        f"{prefix}_weighted": discrimination(seen, margins[major][rows], outcome, how, weighted=True),
-        f"{prefix}_hip_probability": discrimination(seen, margins[hip][rows], outcome, how),
+        prefix: discrimination(seen, margins[hip][rows], outcome, how),
+        f"{prefix}_weighted": discrimination(seen, margins[hip][rows], outcome, how, weighted=True),
+        f"{prefix}_major_probability": discrimination(seen, margins[major][rows], outcome, how),
+        f"{prefix}_major_probability_weighted": discrimination(seen, margins[major][rows], outcome, how, weighted=True),
     }
 
 
@@ -172,10 +185,10 @@ def vertebral_references(people: pd.DataFrame, margins: Mapping[str, FloatArray]
     both = (people["vertebral_fracture"].notna() & people["official_major"].notna()).to_numpy()
     rows = people[both]
     scores = {
-        "ours": margins[HEADS[0]][both],
-        "ours_hip_probability": margins[HEADS[1]][both],
-        "official": rows["official_major"].to_numpy(),
-        "official_hip_probability": rows["official_hip"].to_numpy(),
+        "ours": margins[HEADS[1]][both],
+        "ours_major_probability": margins[HEADS[0]][both],
+        "official": rows["official_hip"].to_numpy(),
+        "official_major_probability": rows["official_major"].to_numpy(),
         "age": rows["age_years"].to_numpy(),
     }
     if rows["vertebral_fracture"].nunique() < 2:

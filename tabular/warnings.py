@@ -18,6 +18,16 @@ WARNINGS: dict[str, str] = {
         "The probability of a major osteoporotic fracture was raised to that of a hip fracture, which it includes."
     ),
     "risk.diabetes.both_types": "Both types of diabetes are recorded; only type 1 was counted.",
+    "risk.anchor.applied": (
+        "The probability was moved to the mean risk of another population; its ranking and its reasons are unchanged."
+    ),
+    "risk.anchor.not_covered": (
+        "The table of the population's risk does not cover this age and sex: the probability is that of the US survey."
+    ),
+    "risk.bmi.beyond_taught": (
+        "The body mass index lies outside 15 to 45 kg/m2, where the survey has few people: the estimate is that of the "
+        "nearest people it has."
+    ),
     "risk.secondary_osteoporosis.in_t_score": (
         "A cause of secondary osteoporosis is recorded; with a T-score its effect is taken to be in the bone density."
     ),
@@ -25,10 +35,21 @@ WARNINGS: dict[str, str] = {
 """Code without detail -> one sentence for the reader."""
 
 
+REASONS: dict[str, str] = {
+    "risk.osteoporosis.t_score_known": (
+        "The femoral neck T-score is known, so there is nothing to guess about osteoporosis at this site."
+    ),
+    "risk.osteoporosis.already_diagnosed": "Osteoporosis is diagnosed already.",
+    "risk.osteoporosis.no_model": "The model folder in use was written before this estimate existed.",
+}
+"""Why an estimate is absent: code -> one sentence for the reader. Not warnings: nothing is amiss."""
+
+
 def describe(code: str) -> str:
-    """The sentence for a code, with or without a detail.
+    """The sentence for a warning or a reason, with or without a detail.
 
     Raises:
         KeyError: The code is not one of this package's.
     """
-    return WARNINGS[code.partition(":")[0]]
+    bare = code.partition(":")[0]
+    return REASONS[bare] if bare in REASONS else WARNINGS[bare]

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from tabular.model import BoosterSettings, Level
+from tabular.osteoporosis_training import OsteoporosisSettings
 from tabular.training import TrainingSettings, train
 from tabular.validation import Resampling
 
@@ -98,6 +99,7 @@ def small_settings() -> TrainingSettings:
         boosters=dict.fromkeys(Level, tiny),
         masks=2,
         resampling=Resampling(replicates=10, seed=1),
+        osteoporosis=OsteoporosisSettings(rounds=8, smallest_leaf=1.0, repeats=2),
     )
 
 

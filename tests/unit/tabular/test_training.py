@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 from tabular.errors import CohortError
+from tabular.evaluation import evaluate
 from tabular.model import MANIFEST_NAME, Level, load_model
 from tabular.teaching import lessons, make_class
-from tabular.training import evaluate, train
+from tabular.training import train
 from tabular.validation import Resampling, folds_of
 from tests.unit.tabular.conftest import make_survey, small_settings
 
@@ -51,6 +52,35 @@ def test_evaluate_reports_every_metric_the_file_supports(survey_path: Path, smal
     for metric in report["metrics"].values():
         assert metric["low"] <= metric["value"] <= metric["high"] or metric["n"] < 50
     assert 0.5 < report["metrics"]["calibration_slope"]["value"] < 2.0
+
+
+def test_evaluate_says_whether_the_file_was_seen(survey_path: Path, small_model: Path, tmp_path: Path) -> None:
+    report = evaluate(survey_path, small_model, resampling=QUICK)
+    assert report["seen_in_training"] is True
+    assert {"sex", "age", "ethnicity"} == set(report["subgroups"])
+    assert {"female", "male"} == set(report["subgroups"]["sex"])
+    women = report["subgroups"]["sex"]["female"]
+    assert women["brier"]["n"] < report["metrics"]["brier"]["n"]
+    other = tmp_path / "other.csv"
+    make_survey(300, seed=9).to_csv(other, index=False)
+    folder = tmp_path / "report"
+    fresh = evaluate(other, small_model, resampling=QUICK, report_dir=folder)
+    assert fresh["seen_in_training"] is False
+    assert {path.name for path in folder.iterdir()} == {"report.md", "roc.svg", "calibration.svg"}
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    assert "flatter" not in text
+    for words in ("Subgroups", "Leakage checks", "`auc_osteoporosis`", "`auc_vertebral`"):
+        assert words in text
+    assert str(tmp_path) not in text
+
+
+def test_evaluate_without_bone_density_leaves_out_osteoporosis(small_model: Path, tmp_path: Path) -> None:
+    survey = make_survey(200, seed=2).assign(neck_t_nhanes3f=np.nan)
+    path = tmp_path / "survey.csv"
+    survey.to_csv(path, index=False)
+    report = evaluate(path, small_model, resampling=QUICK)
+    assert not [name for name in report["metrics"] if "osteoporosis" in name]
+    assert "auc_vertebral" in report["metrics"]
 
 
 def test_evaluate_one_cycle_leaves_out_what_it_lacks(survey_path: Path, small_model: Path) -> None:

@@ -1,0 +1,105 @@
+"""The shipped model beside published tables, and GLOW500 method by method."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from tabular.cohort import FEATURE_COLUMNS
+from tabular.comparisons import (
+    NOT_EXPRESSED,
+    RATIO_FIELDS,
+    agreement,
+    compare_ratios,
+    compare_table,
+    glow_side_by_side,
+)
+from tabular.model import DEFAULT_DIRECTORY, MANIFEST_NAME, load_model
+from tabular.validation import Resampling
+from tests.unit.tabular.test_engine import EVIDENCE
+
+BOOSTERS = load_model(DEFAULT_DIRECTORY).boosters
+ENTRIES = {entry["id"]: entry for entry in yaml.safe_load(EVIDENCE.read_text(encoding="utf-8"))["entries"]}
+SUFFIX = "_hip_and_mof.clinrisk2012"
+RATIOS = {key[len("risk.") : -len(SUFFIX)]: entry["table"] for key, entry in ENTRIES.items() if key.endswith(SUFFIX)}
+
+
+def people(n: int) -> pd.DataFrame:
+    """A made-up population of 40 to 90 years, every answer known."""
+    rng = np.random.default_rng(4)
+    known: dict[str, Any] = dict.fromkeys(FEATURE_COLUMNS, 0.0) | {
+        "age_years": rng.integers(40, 81, n).astype(float),
+        "female": rng.integers(0, 2, n).astype(float),
+        "bmi_kg_m2": rng.normal(28, 5, n).clip(17, 45),
+        "weight": rng.uniform(1, 5, n),
+    }
+    return pd.DataFrame(known, index=range(n))
+
+
+def test_every_published_factor_is_expressed_or_listed() -> None:
+    assert len(RATIOS) == 27
+    assert set(RATIOS) == set(RATIO_FIELDS) | set(NOT_EXPRESSED)
+    assert not set(RATIO_FIELDS) & set(NOT_EXPRESSED)
+    assert set(RATIO_FIELDS.values()) <= set(FEATURE_COLUMNS)
+
+
+def test_implied_ratios_agree_with_the_published_ones() -> None:
+    cells = compare_ratios(BOOSTERS, people(300), RATIOS)
+    assert {cell.factor for cell in cells} == set(RATIO_FIELDS)
+    assert all(cell.ours >= 1 for cell in cells)
+    astray = {(cell.factor, cell.outcome, cell.female) for cell in cells if not cell.within_factor_two}
+    # The published factor is a parent's osteoporosis or hip fracture; ours is the hip fracture, and has no such step
+    # for men in any other source.
+    assert astray <= {("parental_osteoporosis", "hip", False), ("parental_osteoporosis", "major_osteoporotic", False)}
+    wrong = {(cell.factor, cell.outcome, cell.female) for cell in cells if cell.same_direction is False}
+    assert wrong <= {("alcohol_3_6u", "hip", False)}  # published 0.89; ours may not fall
+
+
+def test_the_published_table_is_met() -> None:
+    cells = compare_table(BOOSTERS, ENTRIES["risk.reference_probability.kanis2008"]["table"])
+    found = agreement(cells, [])
+    assert found["table_cells"] == 112
+    assert found["table_median_relative_error"] <= 0.25
+    assert found["table_directions_right"] == found["table_directions"] == 95
+
+
+def test_the_manifest_says_the_same() -> None:
+    manifest = json.loads((DEFAULT_DIRECTORY / MANIFEST_NAME).read_text(encoding="utf-8"))
+    found = manifest["metrics"]["agreement"]
+    assert found["table_median_relative_error"] <= 0.25
+    assert found["ratio_factors_expressed"] + len(found["ratio_factors_not_expressed"]) == 27
+    for name in ("with_density", "without_density"):
+        for head in ("major_osteoporotic", "hip"):
+            assert 0.9 <= manifest["metrics"][f"official_{head}_{name}"]["calibration_slope"]["value"] <= 1.1
+    assert manifest["metrics"]["fractures"]["auc_vertebral"]["value"] >= 0.75
+    side = manifest["metrics"]["glow500_side_by_side"]
+    assert side["best"] in side
+    assert side["untuned_xgboost"]["value"] < side["logistic"]["value"]
+
+
+def test_glow_is_compared_only_with_every_question() -> None:
+    assert glow_side_by_side(pd.DataFrame({"age": [60]}), BOOSTERS, Resampling()) == {}
+
+
+@pytest.mark.filterwarnings("error")
+def test_glow_methods_are_compared_on_the_same_women() -> None:
+    rng, n = np.random.default_rng(0), 120
+    women = pd.DataFrame({name: rng.choice(["Yes", "No"], n) for name in ("priorfrac", "premeno", "momfrac")})
+    women = women.assign(
+        armassist="No",
+        smoke=rng.choice(["Yes", "No"], n),
+        raterisk=rng.choice(["Less", "Same", "Greater"], n),
+        age=rng.integers(55, 90, n),
+        weight=70.0,
+        height=160.0,
+        bmi=rng.normal(27, 4, n),
+        fracscore=rng.integers(0, 10, n),
+        fracture=rng.choice(["Yes", "No"], n),
+    )
+    found = glow_side_by_side(women, BOOSTERS, Resampling(replicates=10, seed=1), folds=2, repeats=1)
+    methods = set(found) - {"best"}
+    assert methods == {"ours_unfitted", "points_score", "logistic", "logistic_with_ours", "untuned_xgboost"}
+    assert all("behind_best" in found[name] for name in methods - {found["best"]})
