@@ -17,7 +17,8 @@ Map
 ``image_view``     what the network says of the radiograph and of each place, in words and rows.
 ``places``         each marked place with its pictures: traced geometry and heat maps.
 ``figures``        the radiograph as PNG and the geometry of every drawing.
-``risk_view``      the geometry and words of one probability's explanation.
+``risk_view``      what the risk section shows; ``risk_words`` its sentences.
+``waterfall``      one probability step by step, as a drawing that adds up.
 
 Importing this package loads no framework; import the module you need.
 """

@@ -26,6 +26,7 @@ import orjson
 
 from cds.case import CaseResult
 from cds.presenters import wording
+from cds.presenters.fhir_estimates import osteoporosis_prediction, risk_notes
 from cds.presenters.fhir_imaging import add_imaging
 from cds.presenters.fhir_transaction import CASE_SYSTEM, Transaction, own, studies, texts
 from fhir_adapters import builders
@@ -61,6 +62,8 @@ def _versions(result: CaseResult) -> dict[str, str]:
     versions = {"engine": result.engine_version, "evidence base": result.assessment.evidence_version}
     if result.findings is not None:
         versions["radiograph model"] = result.findings.model_id
+    if result.bone_age is not None:
+        versions["skeletal-age model"] = result.bone_age.model_id
     if result.risk is not None:
         versions["risk model"] = result.risk.model_id
     return versions
@@ -174,10 +177,11 @@ def _add_risk(bundle: Transaction, risk: RiskEstimate) -> None:
         subject=bundle.subject,
         occurrence=bundle.created,
         performer=bundle.device,
-        predictions=(_prediction(risk.major_osteoporotic), _prediction(risk.hip)),
+        predictions=(_prediction(risk.major_osteoporotic), _prediction(risk.hip), *osteoporosis_prediction(risk)),
         notes=(
             risk.interval_meaning,
             risk.model_validation,
+            *risk_notes(risk),
             *texts(bundle.result.assessment.risk_statements),
             *((f"Did without: {', '.join(map(wording.feature_name, risk.missing))}.",) if risk.missing else ()),
         ),
@@ -219,6 +223,8 @@ def _provenance_sources(result: CaseResult) -> tuple[JsonObject, ...]:
             )
         )
         sources.append(_model("Radiograph model", result.findings.model_id))
+    if result.bone_age is not None:
+        sources.append(_model("Skeletal-age model", result.bone_age.model_id))
     sources.extend(studies(result))
     if result.patient is not None:
         sources.append(reference(f"Patient/{result.patient.patient_id}"))

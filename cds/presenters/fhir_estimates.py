@@ -1,4 +1,4 @@
-"""What the network estimates and what was measured beside the boxes, as components of FHIR Observations.
+"""What the network estimates and what was measured beside the boxes, as components of FHIR Observations; risk in words.
 
 Every estimate stands with its interval in a component of its own; what was not measured stands in the notes, not as a
 zero. A pattern is told in the engine's own codes: a disorder code would claim a diagnosis.
@@ -6,11 +6,12 @@ zero. A pattern is told in the engine's own codes: a disorder code would claim a
 
 from dataclasses import fields
 
-from cds.presenters import wording
+from cds.presenters import risk_words, wording
 from cds.presenters.fhir_transaction import own
 from cds.presenters.image_view import geometry_rows, pattern_lines
-from fhir_adapters.r4_types import Component, Measured, MeasuredRange
+from fhir_adapters.r4_types import Component, Measured, MeasuredRange, Prediction
 from imaging.results import FractureDetection, FractureGeometry, ImageFindings, Measurement
+from tabular.results import RiskEstimate
 
 _UNITS: dict[str, tuple[str, str | None]] = {
     "px": ("px", None),
@@ -73,6 +74,40 @@ def detection_notes(detection: FractureDetection) -> tuple[str, ...]:
         if row.reason
     )
     return (*pattern_lines(detection.pattern), *missing)
+
+
+def risk_notes(risk: RiskEstimate) -> tuple[str, ...]:
+    """What moved each probability, and the answer that would change it most, in sentences."""
+    notes: list[str] = []
+    for one in (risk.major_osteoporotic, risk.hip):
+        sentences = (*risk_words.moved(one.contributions), *risk_words.changes(one, 1))
+        if sentences:
+            name = wording.SHORT_OUTCOMES.get(one.outcome, wording.words(one.outcome))
+            notes.append(f"{wording.capitalised(name)}. {' '.join(sentences)}")
+    if notes:
+        notes.append(risk_words.CAVEAT)
+    return tuple(notes)
+
+
+def osteoporosis_prediction(risk: RiskEstimate) -> tuple[Prediction, ...]:
+    """Osteoporosis likely though undiagnosed, as one prediction about now; nothing when it was not estimated."""
+    found = risk.undiagnosed_osteoporosis
+    if found is None:
+        return ()
+    ends = risk_words.interval(found.low, found.high)
+    return (
+        Prediction(
+            outcome=own(
+                "undiagnosed-osteoporosis", "Osteoporosis at the femoral neck (T-score -2.5 or lower), undiagnosed"
+            ),
+            percent=100 * found.value,
+            within_years=0.0,
+            rationale=(
+                f"Probability in per cent that it is present now. Interval {ends}."
+                f" {found.interval_meaning} {risk_words.referral(found)}"
+            ),
+        ),
+    )
 
 
 def _geometry(geometry: FractureGeometry | None) -> tuple[Component, ...]:

@@ -1,6 +1,7 @@
 """The radiograph's findings as FHIR resources: one Observation per place, one for the image, one report."""
 
 from cds.presenters import wording
+from cds.presenters.fhir_bone_age import add_bone_age
 from cds.presenters.fhir_estimates import detection_components, detection_notes, image_components
 from cds.presenters.fhir_transaction import Transaction, own, studies, texts
 from cds.presenters.image_view import open_or_closed, operating_point, reasons_not_judged
@@ -171,7 +172,7 @@ def add_imaging(bundle: Transaction, findings: ImageFindings) -> None:
         derived_from=studies(bundle.result),
         notes=_call_notes(bundle, findings),
     )
-    results = (bundle.add("fracture-call", call), *members)
+    results = (bundle.add("fracture-call", call), *members, *add_bone_age(bundle))
     report = builders.diagnostic_report(
         business_id=bundle.business_id("report"),
         status=ReportStatus.PARTIAL,

@@ -11,7 +11,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from cds.case import CaseResult
-from cds.presenters import wording
+from cds.presenters import bone_age_view, wording
 from cds.presenters.citations import Citations, link
 from cds.presenters.figures import healing_bar, overlay, png_data_uri, timeline
 from cds.presenters.image_view import image_facts, rate, reasons_not_judged
@@ -19,7 +19,9 @@ from cds.presenters.messages import case_warnings, explain
 from cds.presenters.ordering import advice_by_harm, follow_up_by_due_week
 from cds.presenters.places import HEAT_WARNING, places
 from cds.presenters.record_view import context_view, patient_view, reference_labels
-from cds.presenters.risk_view import probability_views
+from cds.presenters.risk_view import change_view, osteoporosis_view, probability_views
+from cds.presenters.risk_words import CAVEAT
+from cds.presenters.waterfall import from_log_odds
 from fusion.results import Advice, Certainty, FollowUp, HealingFactor
 from imaging.results import FractureDetection, ImageFindings, PixelSpacing
 
@@ -68,6 +70,7 @@ def _environment() -> Environment:
         certainty_word=wording.CERTAINTIES.__getitem__,
         dose=_dose,
         feature_name=wording.feature_name,
+        from_log_odds=from_log_odds,
         laterality=lambda value: wording.LATERALITIES.get(value, value or ""),
         link=link,
         moment=wording.moment,
@@ -78,6 +81,8 @@ def _environment() -> Environment:
         rate=rate,
         ratio=wording.ratio,
         region_source=lambda name: wording.REGION_SOURCES.get(name, wording.words(name)),
+        short_outcome=lambda name: wording.SHORT_OUTCOMES.get(name, wording.words(name)),
+        signed=wording.signed,
         severity_word=wording.SEVERITIES.__getitem__,
         time_effect=_time_effect,
         urgency_word=wording.URGENCIES.__getitem__,
@@ -140,6 +145,8 @@ def render_html(result: CaseResult) -> str:
             image_facts=image_facts(result.findings, result.context) if result.findings is not None else (),
             reasons_not_judged=reasons_not_judged(result.findings) if result.findings is not None else (),
             places=places(result),
+            bone_age_facts=bone_age_view.facts(result),
+            bone_age_notes=bone_age_view.notes(result.bone_age) if result.bone_age is not None else (),
             heat_warning=HEAT_WARNING,
             patient=result.patient,
             advice=advice_by_harm(assessment.supplementation),
@@ -153,6 +160,9 @@ def render_html(result: CaseResult) -> str:
             notice=wording.NOTICE,
             origin_words=_ORIGINS | (reference_labels(result.patient) if result.patient is not None else {}),
             probabilities=probability_views(risk) if risk is not None else (),
+            changes=change_view(risk) if risk is not None else None,
+            osteoporosis=osteoporosis_view(risk) if risk is not None else None,
+            risk_caveat=CAVEAT,
             record=patient_view(result.patient) if result.patient is not None else None,
             stated=context_view(result.context),
             timeline=tuple(zip(appointments, bars, strict=True)),

@@ -29,6 +29,9 @@ _ORDER: tuple[str, ...] = (
     "assessment",
     "findings",
     "explanations",
+    "bone_age",
+    "bone_age_unavailable",
+    "bone_age_expected",
     "risk",
     "risk_unavailable",
     "features",
@@ -86,11 +89,23 @@ def _scalar(value: object) -> Json:
     raise TypeError(f"{type(value).__name__} has no place in a report")
 
 
+def _bone_age_codes(result: CaseResult) -> tuple[str, ...]:
+    """Codes of skeletal age: why there is none, or what to mind about it."""
+    compared = result.bone_age.discrepancy if result.bone_age is not None else None
+    codes = (
+        result.bone_age_unavailable,
+        *(result.bone_age.warnings if result.bone_age is not None else ()),
+        compared.not_judged if compared is not None else None,
+    )
+    return tuple(code for code in codes if code is not None)
+
+
 def report_object(result: CaseResult) -> dict[str, Json]:
     """The report as JSON values, in the order in which it is written."""
     report: dict[str, Json] = {"schema_version": SCHEMA_VERSION, "notice": NOTICE}
     report.update((name, plain(getattr(result, name))) for name in _ORDER)
-    report["warning_texts"] = {message.code: message.text for message in explain(case_warnings(result))}
+    codes = (*case_warnings(result), *_bone_age_codes(result))
+    report["warning_texts"] = {message.code: message.text for message in explain(codes)}
     return report
 
 

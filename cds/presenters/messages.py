@@ -10,6 +10,7 @@ from cds.case import CaseResult
 _TABLES: tuple[str, ...] = (
     "imaging.warnings",
     "fhir_adapters.warnings",
+    "fhir_adapters.client.warnings",
     "tabular.warnings",
     "fusion.warnings",
     "cds.warnings",

@@ -47,6 +47,8 @@ class Place:
     detection: FractureDetection
     pattern: tuple[str, ...]
     geometry: tuple[MeasuredRow, ...]
+    unmeasured: str | None
+    """The one reason for which nothing was measured; None when something was, or the reasons differ."""
     drawing: Picture | None
     """The traced edges, axes and line; None without pixels or geometry."""
     heat: tuple[Picture, ...]
@@ -67,11 +69,15 @@ def places(result: CaseResult) -> tuple[Place, ...]:
 def _place(result: CaseResult, position: int, detection: FractureDetection, explanation: Explanation | None) -> Place:
     pixels = result.radiograph.pixels if result.radiograph is not None else None
     heat = () if explanation is None or pixels is None else explanation.maps
+    rows = geometry_rows(detection.geometry)
+    reasons = {row.reason for row in rows}
+    nothing = len(reasons) == 1 and not any(row.values for row in rows)
     return Place(
         number=position + 1,
         detection=detection,
         pattern=pattern_lines(detection.pattern),
-        geometry=geometry_rows(detection.geometry),
+        geometry=rows,
+        unmeasured=reasons.pop() if nothing else None,
         drawing=None if pixels is None else _drawing(pixels, detection, position + 1),
         heat=tuple(_heat(pixels, detection, one, position + 1) for one in heat if pixels is not None),
     )
@@ -96,6 +102,10 @@ def _drawing(pixels: NDArray[np.float32], detection: FractureDetection, number: 
     return Picture(
         address=encoded_png(overlay.draw(pixels, detection.box, geometry)),
         title="Traced geometry",
-        caption="the edges, axes and line that the numbers were measured from",
+        caption=(
+            "the edges, axes and line that the numbers were measured from"
+            if geometry.axes
+            else "the edges that could be traced; no numbers came from them"
+        ),
         alt=f"Radiograph around place {number} with the traced edges, axes and fracture line.",
     )

@@ -43,6 +43,7 @@ _CONTEXT: dict[str, str] = {
     "dislocation": "dislocation",
     "clinical_suspicion_high": "high clinical suspicion",
     "non_ambulant_infant": "infant who does not walk yet",
+    "operated": "operated on",
     "calcium_diet_mg_per_day": "calcium from food",
 }
 

@@ -33,11 +33,21 @@ _SCALARS: dict[object, dict[str, Json]] = {
 }
 _PROBABILITIES: frozenset[str] = frozenset(
     {
+        "BoneAgeEstimate.likeness",
+        "DxaThreshold.probability",
+        "DxaThreshold.sensitivity",
+        "DxaThreshold.sensitivity_high",
+        "DxaThreshold.sensitivity_low",
+        "DxaThreshold.specificity",
+        "DxaThreshold.specificity_high",
+        "DxaThreshold.specificity_low",
         "FractureDetection.score",
         "FractureProbability.high",
         "FractureProbability.low",
         "FractureProbability.model_value",
         "FractureProbability.value",
+        "FragilityAssessment.high",
+        "FragilityAssessment.low",
         "HealingEstimate.nonunion_high",
         "HealingEstimate.nonunion_low",
         "HeatMap.share_in_box",
@@ -51,8 +61,17 @@ _PROBABILITIES: frozenset[str] = frozenset(
         "OperatingPoint.specificity",
         "OperatingPoint.specificity_low",
         "OperatingPoint.threshold",
+        "OsteoporosisEstimate.high",
+        "OsteoporosisEstimate.low",
+        "OsteoporosisEstimate.value",
         "PatternEstimate.displaced_probability",
         "PatternEstimate.probabilities",
+        "WhatIfCase.high",
+        "WhatIfCase.low",
+        "WhatIfCase.probability",
+        "WhatIfCase.weight",
+        "WouldChange.expected_high",
+        "WouldChange.expected_low",
     }
 )
 """Fields whose numbers lie in 0..1."""

@@ -1,29 +1,13 @@
-"""One fracture probability as the report explains it: its interval and what moved the model."""
+"""What the report shows of the risk: intervals, waterfalls, what would change the numbers, undiagnosed osteoporosis."""
 
-import math
 from dataclasses import dataclass
 
+from cds.presenters import risk_words
 from cds.presenters.figures import IntervalBar, interval_bar
-from cds.presenters.wording import feature_name, feature_value, odds
-from tabular.results import Contribution, FractureProbability, RiskEstimate
-
-SHOWN_CONTRIBUTIONS = 8
-"""Contributions drawn one by one; the rest are added up in one line."""
-_HALF_WIDTH = 96.0
-"""Longest contribution bar, in units of a drawing 200 wide whose zero stands at 100."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContributionRow:
-    """One line of the explanation."""
-
-    label: str
-    value: str
-    effect: str
-    x: float
-    """Left end of the bar, 0..200, zero effect at 100."""
-    width: float
-    raises: bool
+from cds.presenters.messages import WARNING_TEXTS
+from cds.presenters.waterfall import Waterfall, waterfall
+from tabular.results import FractureProbability, OsteoporosisEstimate, RiskEstimate, WouldChange
+from tabular.warnings import REASONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,36 +16,43 @@ class ProbabilityView:
 
     probability: FractureProbability
     bar: IntervalBar
-    start: float
-    """The model's probability before any feature is known, 0..1."""
-    rows: tuple[ContributionRow, ...]
+    drawing: Waterfall | None
+    """None when nothing was explained."""
+    moved: tuple[str, ...]
+    """The strongest raising and lowering factors, a sentence each."""
 
 
-def _row(label: str, value: str, log_odds: float, largest: float) -> ContributionRow:
-    length = round(_HALF_WIDTH * abs(log_odds) / largest, 1)
-    raises = log_odds > 0
-    return ContributionRow(
-        label=label,
-        value=value,
-        effect=odds(log_odds),
-        x=100.0 if raises else round(100.0 - length, 1),
-        width=length,
-        raises=raises,
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeRow:
+    """One answer that would change the numbers; texts by outcome, in the order of the probabilities."""
+
+    what: str
+    values: tuple[str, ...]
+    intervals: tuple[str, ...]
+    """Empty texts for a habit, whose interval stands beside its value."""
 
 
-def _rows(contributions: tuple[Contribution, ...]) -> tuple[ContributionRow, ...]:
-    ranked = sorted(contributions, key=lambda one: -abs(one.log_odds))
-    shown, rest = ranked[:SHOWN_CONTRIBUTIONS], ranked[SHOWN_CONTRIBUTIONS:]
-    others = math.fsum(one.log_odds for one in rest)
-    largest = max([abs(one.log_odds) for one in shown] + [abs(others), 1e-9])
-    rows = [
-        _row(one.label or feature_name(one.feature), feature_value(one.feature, one.value), one.log_odds, largest)
-        for one in shown
-    ]
-    if rest:
-        rows.append(_row(f"{len(rest)} other features together", "", others, largest))
-    return tuple(rows)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeView:
+    """What would change the numbers."""
+
+    missing: tuple[ChangeRow, ...]
+    habits: tuple[ChangeRow, ...]
+    origins: tuple[str, ...]
+    """Where the supposed answers come from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OsteoporosisView:
+    """Osteoporosis likely though undiagnosed, or why it was not judged."""
+
+    estimate: OsteoporosisEstimate | None
+    absent: str
+    """One sentence; empty beside an estimate."""
+    bar: IntervalBar | None
+    moved: tuple[str, ...]
+    meaning: str
+    """What the probability says of a bone density scan."""
 
 
 def probability_views(risk: RiskEstimate) -> tuple[ProbabilityView, ...]:
@@ -71,17 +62,68 @@ def probability_views(risk: RiskEstimate) -> tuple[ProbabilityView, ...]:
     return tuple(
         ProbabilityView(
             probability=one,
-            bar=interval_bar(
-                100 * one.low,
-                100 * one.value,
-                100 * one.high,
-                largest=min(100.0, 1.05 * largest),
-                start_x=14,
-                end_x=386,
-                suffix="%",
-            ),
-            start=1 / (1 + math.exp(-one.base_log_odds)),
-            rows=_rows(one.contributions),
+            bar=_bar(one.low, one.value, one.high, min(100.0, 1.05 * largest)),
+            drawing=waterfall(one, warnings=risk.warnings),
+            moved=risk_words.moved(one.contributions),
         )
         for one in outcomes
     )
+
+
+def change_view(risk: RiskEstimate) -> ChangeView | None:
+    """What would change the numbers; None when nothing was supposed."""
+    outcomes = (risk.major_osteoporotic, risk.hip)
+    if not any(one.would_change for one in outcomes):
+        return None
+    named = [{change.feature: change for change in one.would_change} for one in outcomes]
+    # The answer that would remove most of either interval comes first; the order of the outcomes breaks ties.
+    features = list(dict.fromkeys(change.feature for one in outcomes for change in one.would_change))
+    features.sort(key=lambda name: -max(0, *(round(100 * one[name].interval_removed) for one in named if name in one)))
+    rows: dict[bool, list[ChangeRow]] = {True: [], False: []}
+    for name in features:
+        told = [one.get(name) for one in named]
+        first = next(one for one in told if one is not None)
+        rows[first.kind == risk_words.MODIFIABLE].append(
+            ChangeRow(
+                what=risk_words.supposition(first),
+                values=tuple(_value(change) for change in told),
+                intervals=tuple(_interval(change, now) for change, now in zip(told, outcomes, strict=True)),
+            )
+        )
+    return ChangeView(missing=tuple(rows[False]), habits=tuple(rows[True]), origins=risk_words.origins(risk))
+
+
+def osteoporosis_view(risk: RiskEstimate) -> OsteoporosisView | None:
+    """Osteoporosis likely though undiagnosed; None when the estimate neither stands nor says why."""
+    estimate, absent = risk.undiagnosed_osteoporosis, risk.undiagnosed_osteoporosis_absent
+    if estimate is None:
+        if absent is None:
+            return None
+        code = absent.partition(":")[0]
+        return OsteoporosisView(
+            estimate=None,
+            absent=REASONS.get(code) or WARNING_TEXTS.get(code, code),
+            bar=None,
+            moved=(),
+            meaning="",
+        )
+    return OsteoporosisView(
+        estimate=estimate,
+        absent="",
+        bar=_bar(estimate.low, estimate.value, estimate.high, min(100.0, 105 * estimate.high)),
+        moved=risk_words.moved(estimate.contributions),
+        meaning=risk_words.referral(estimate),
+    )
+
+
+def _value(change: WouldChange | None) -> str:
+    return "" if change is None else risk_words.would_lie(change)
+
+
+def _interval(change: WouldChange | None, now: FractureProbability) -> str:
+    return "" if change is None else risk_words.would_narrow(change, now)
+
+
+def _bar(low: float, value: float, high: float, largest: float) -> IntervalBar:
+    """An interval of a probability on an axis of percent."""
+    return interval_bar(100 * low, 100 * value, 100 * high, largest=largest, start_x=14, end_x=386, suffix="%")

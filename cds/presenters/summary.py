@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cds.case import CaseResult
-from cds.presenters import image_view, wording
+from cds.presenters import bone_age_view, image_view, risk_words, wording
 from cds.presenters.messages import case_warnings, explain
 from cds.presenters.ordering import advice_by_harm, follow_up_by_due_week
 from fusion.results import Certainty, Statement, Urgency
@@ -75,16 +75,31 @@ def _union(result: CaseResult) -> str:
     )
 
 
-def _risk(result: CaseResult) -> str:
+def _risk(result: CaseResult) -> list[str]:
+    """Both probabilities, what their intervals mean, and the missing answer that would change the first one most."""
     risk = result.risk
     if risk is None:
-        return f"not estimated: {printable(result.risk_unavailable or 'no reason was given')}"
+        return [f"not estimated: {printable(result.risk_unavailable or 'no reason was given')}"]
     named = (("major", risk.major_osteoporotic), ("hip", risk.hip))
     numbers = "; ".join(
         f"{name} {wording.percent(one.value)} ({wording.percent(one.low)} to {wording.percent(one.high)})"
         for name, one in named
     )
-    return f"within {wording.number(risk.major_osteoporotic.horizon_years)} years: {numbers}"
+    lines = [
+        f"within {wording.number(risk.major_osteoporotic.horizon_years)} years: {numbers}",
+        f"In brackets: {risk.interval_meaning}",
+        *(f"Major, {change[:1].lower()}{change[1:]}" for change in risk_words.changes(risk.major_osteoporotic, 1)),
+    ]
+    found = risk.undiagnosed_osteoporosis
+    if found is not None:
+        chance = f"{wording.percent(found.value)} ({risk_words.interval(found.low, found.high)})"
+        lines.append(f"Undiagnosed osteoporosis {chance}. {risk_words.referral(found)}")
+    return [printable(line) for line in lines]
+
+
+def _weak_bone(result: CaseResult) -> list[str]:
+    fragility = result.assessment.fragility
+    return [] if fragility is None else [_sentence(fragility.statement)]
 
 
 def _actions(result: CaseResult) -> list[str]:
@@ -111,9 +126,11 @@ def _rows(result: CaseResult) -> Table:
         ("Red flags", [f"! {_sentence(flag.statement)}" for flag in severity.red_flags]),
         ("Radiograph", [_radiograph(result)]),
         ("Place 1", _shortened(_image_estimates(result))),
+        ("Skeletal age", _shortened(map(printable, bone_age_view.summary_lines(result)))),
         ("Severity", [wording.SEVERITIES[severity.grade]]),
         ("Time to union", [_union(result)]),
-        ("Next fracture", [_risk(result)]),
+        ("Weak bone", _weak_bone(result)),
+        ("Next fracture", _risk(result)),
         ("Check", _shortened(map(_sentence, severity.clinician_must_check))),
         ("Safety", _shortened(_actions(result))),
         ("Follow-up", _shortened(_follow_up(result))),

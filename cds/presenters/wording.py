@@ -71,6 +71,7 @@ OUTCOMES: dict[str, str] = {
     "major_osteoporotic": "Major osteoporotic fracture (hip, clinical spine, forearm or proximal humerus)",
     "hip": "Hip fracture",
 }
+SHORT_OUTCOMES: dict[str, str] = {"major_osteoporotic": "major osteoporotic fracture", "hip": "hip fracture"}
 OPERATING_POINTS: dict[str, str] = {
     "high_sensitivity": "High sensitivity (suspected from here)",
     "high_specificity": "High specificity (definite from here)",
@@ -152,6 +153,11 @@ def number(value: float) -> str:
 def ratio(value: float) -> str:
     """A ratio to two decimals, for instance "1.25"."""
     return f"{value:.2f}"
+
+
+def signed(value: float) -> str:
+    """A number to three decimals with its sign, for instance "+0.412"."""
+    return f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
 
 
 def percent(probability: float) -> str:

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cds.presenters.figures import MAX_PNG_SIDE_PX, axis_step, interval_bar, overlay, png_data_uri, timeline
-from cds.presenters.risk_view import SHOWN_CONTRIBUTIONS, probability_views
+from cds.presenters.risk_view import probability_views
 from imaging.results import BoxPx
-from tabular.results import Contribution
 from tests.support.cases import assessment, drawn_pixels, findings, risk
 
 
@@ -87,25 +86,7 @@ def test_timeline_shows_open_ends_and_unknown_times() -> None:
     assert timeline(())[1] == ()
 
 
-def test_probabilities_share_one_axis_and_keep_the_sign() -> None:
+def test_probabilities_share_one_axis() -> None:
     major, hip = probability_views(risk())
     assert major.bar.ticks == hip.bar.ticks
     assert major.bar.middle_x > hip.bar.middle_x
-    raising = [row for row in major.rows if row.raises]
-    lowering = [row for row in major.rows if not row.raises]
-    assert all(row.x == 100 for row in raising)
-    assert all(math.isclose(row.x + row.width, 100) for row in lowering)
-    assert 0 < major.start < 1
-
-
-def test_small_contributions_are_added_up() -> None:
-    many = tuple(
-        Contribution(feature=f"feature_{place}", label=f"F{place}", value=1.0, log_odds=1.0 - 0.05 * place)
-        for place in range(SHOWN_CONTRIBUTIONS + 3)
-    )
-    one = replace(risk().major_osteoporotic, contributions=many)
-    rows = probability_views(replace(risk(), major_osteoporotic=one))[0].rows
-    assert len(rows) == SHOWN_CONTRIBUTIONS + 1
-    rest = math.exp(sum(row.log_odds for row in many[SHOWN_CONTRIBUTIONS:]))
-    assert rows[-1].label == "3 other features together"
-    assert f"{rest:.2f}" in rows[-1].effect

@@ -109,7 +109,8 @@ def test_page_is_accessible(full_page: _Page) -> None:
     levels = [int(tag[1]) for tag, _ in full_page.elements if re.fullmatch(r"h[1-6]", tag)]
     assert all(after - before <= 1 for before, after in pairwise(levels))
     assert all(one.get("alt") for one in full_page.all("img"))
-    assert all(one.get("aria-hidden") == "true" or one.get("aria-label") for one in full_page.all("svg"))
+    named = ("aria-label", "aria-labelledby")
+    assert all(one.get("aria-hidden") == "true" or any(map(one.get, named)) for one in full_page.all("svg"))
     assert all(one.get("scope") in ("col", "row") for one in full_page.all("th"))
     assert len(full_page.all("caption")) == len(full_page.all("table"))
     labelled = {one.get("for") for one in full_page.all("label")}

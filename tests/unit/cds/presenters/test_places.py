@@ -2,7 +2,9 @@ from dataclasses import replace
 
 from cds.presenters.html import render_html
 from cds.presenters.places import HEAT_WARNING, places
-from imaging.results import PointPx
+from imaging.geometry.measurement import QUANTITIES
+from imaging.results import FractureGeometry, PointPx
+from imaging.warnings import WARNINGS
 from tests.support.cases import findings, full_case, geometry, image_only_case, unreadable_case
 
 
@@ -41,7 +43,7 @@ def test_heat_maps_come_with_their_warning() -> None:
 
 def test_the_estimates_of_the_image_are_called_so() -> None:
     page = render_html(full_case())
-    assert "enter no rule of this report" in page
+    assert "The pattern enters no rule of this report" in page
     assert "Pattern, as the image suggests: oblique, 62.0%." in page
 
 
@@ -50,3 +52,15 @@ def test_an_unjudged_radiograph_says_why() -> None:
     assert "Fracture: cannot judge" in page
     assert "The image has very little contrast." in page
     assert "The marked places" not in page
+
+
+def test_one_reason_for_everything_is_said_once() -> None:
+    case = full_case()
+    assert case.findings is not None
+    reason = "imaging.geometry.one_fragment"
+    refused = FractureGeometry(not_measured=tuple((name, reason) for name in QUANTITIES))
+    first, *others = case.findings.detections
+    findings = replace(case.findings, detections=(replace(first, geometry=refused), *others))
+    place = places(replace(case, findings=findings))[0]
+    assert place.unmeasured == WARNINGS[reason]
+    assert render_html(replace(case, findings=findings)).count(WARNINGS[reason]) == 1
