@@ -8,11 +8,13 @@ import threading
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from typing import Generic, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pydantic import ValidationError
 
 from cds.audit import AuditTrail, JsonLinesAuditTrail, NoAuditTrail
+from cds.bone_age import BoneAgeReader
 from cds.errors import SettingsError
 from cds.options import Runtime
 from cds.pipeline import Assessor, Engines, ImageEngine, ImageExplainer, RiskModel
@@ -22,9 +24,15 @@ from fusion.context import ClinicalContext
 from fusion.results import Assessment
 from imaging.explanation.results import Explanation
 from imaging.radiograph import Radiograph
-from imaging.results import ImageFindings
+from imaging.results import BoneAgeEstimate, ImageFindings
 from tabular.features import RiskFeatures
 from tabular.results import RiskEstimate
+
+if TYPE_CHECKING:  # at run time it would load xgboost
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tabular.engine import RiskEngine
 
 T = TypeVar("T")
 
@@ -66,6 +74,7 @@ def build_engines(settings: Settings) -> Engines:
         risk=_LazyRiskModel(partial(_load_risk_model, settings)),
         fusion=_LazyAssessor(_load_assessor),
         explain=_LazyExplainer(partial(_load_explainer, settings)),
+        bone_age=_LazyBoneAge(partial(_load_bone_age, settings)),
     )
 
 
@@ -133,6 +142,11 @@ class _LazyExplainer(_Lazy[ImageExplainer]):
             return explainer.explain_findings(radiograph, findings)
 
 
+class _LazyBoneAge(_Lazy[BoneAgeReader]):
+    def estimate(self, pixels: "NDArray[np.float32]", female: bool | None) -> BoneAgeEstimate:
+        return self.get().estimate(pixels, female)
+
+
 class _LazyRiskModel(_Lazy[RiskModel]):
     def estimate(self, features: RiskFeatures) -> RiskEstimate:
         return self.get().estimate(features)
@@ -180,10 +194,25 @@ def _load_explainer(settings: Settings) -> ImageExplainer:
     return Explainer.load(settings.detector_dir)
 
 
-def _load_risk_model(settings: Settings) -> RiskModel:
+def _load_bone_age(settings: Settings) -> BoneAgeReader:
+    from imaging.bone_age.engine import BoneAgeEngine
+
+    return BoneAgeEngine.load(settings.bone_age_dir, threads=settings.threads)
+
+
+def load_risk_engine(risk_dir: Path | None, anchor: Path | None = None) -> "RiskEngine":
+    """The risk model of a folder, or the shipped one, with all it offers beyond `cds.pipeline.RiskModel`.
+
+    Raises:
+        TabularError: the model cannot be loaded.
+    """
     from tabular.engine import RiskEngine
 
-    return RiskEngine.load(settings.risk_dir)
+    return RiskEngine.load(risk_dir, anchor=anchor)
+
+
+def _load_risk_model(settings: Settings) -> RiskModel:
+    return load_risk_engine(settings.risk_dir, settings.risk_anchor)
 
 
 def _load_assessor() -> Assessor:

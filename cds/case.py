@@ -8,7 +8,7 @@ from fusion.context import ClinicalContext
 from fusion.results import Assessment
 from imaging.explanation.results import Explanation
 from imaging.radiograph import Radiograph
-from imaging.results import ImageFindings
+from imaging.results import BoneAgeEstimate, ImageFindings
 from tabular.features import RiskFeatures
 from tabular.results import RiskEstimate
 
@@ -26,8 +26,13 @@ class CaseInput:
     frame: int = 1
     """Which frame of a DICOM file with several, counted from 1."""
     context: ClinicalContext = field(default_factory=ClinicalContext)
+    source_warnings: tuple[str, ...] = ()
+    """What fetching the inputs left to say to the reader (a part of the record that a server refused)."""
     explain: bool = False
     """Whether heat maps are wanted; they cost seconds and change no answer."""
+    bone_age: bool | None = None
+    """Whether skeletal age is wanted: None reads it where the radiograph is the hand of a child by the record, True
+    also where the record gives no age, False never."""
     as_of: datetime
     """The time of the assessment, timezone-aware."""
 
@@ -50,3 +55,9 @@ class CaseResult:
     assessment: Assessment
     explanations: tuple[Explanation, ...] = ()
     """Heat maps of the first detections; empty when they were not asked for or could not be made."""
+    bone_age: BoneAgeEstimate | None = None
+    """Skeletal age, where the radiograph is a child's hand."""
+    bone_age_unavailable: str | None = None
+    """Why there is no skeletal age, as a dotted code of `imaging.warnings`; None when there is one or no radiograph."""
+    bone_age_expected: bool = False
+    """Whether a reader misses it when there is none: it was asked for, or the person is under 19."""

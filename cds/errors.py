@@ -9,6 +9,8 @@ Exit codes of the command line
 5   nothing to assess: neither an image nor a record
 6   a model or the evidence base is missing or broken
 7   an output cannot be written
+8   the FHIR or DICOMweb server does not answer, or refuses
+9   the workers of a screening died, or the cluster cannot be used; what is finished is not done again
 70  an internal error; the log holds the place in the code under a short reference, never patient data
 
 Error tree of this package
@@ -18,6 +20,10 @@ CdsError
   InputError           an input file cannot be opened
   InputTooLargeError   an input exceeds the configured limit
   NothingToAssessError neither an image nor a record was given
+  ScreeningInputError  the input of a screening cannot be used
+  ResumeRefusedError   an unfinished screening is not the one asked for
+  WorkersDiedError     the processes of a screening keep dying
+  ClusterError         the cluster of a screening cannot be used
   OutputError          a result cannot be written
   AuditError           the audit record cannot be written
 """
@@ -49,6 +55,8 @@ class ExitCode(IntEnum):
     NOTHING_TO_ASSESS = 5
     ARTIFACT = 6
     OUTPUT = 7
+    SERVER = 8
+    WORKERS = 9
     INTERNAL = 70
 
 
@@ -115,6 +123,37 @@ class NothingToAssessError(CdsError):
         )
 
 
+class ScreeningInputError(CdsError):
+    """The input of a screening is damaged, or lacks what a screening needs."""
+
+    code = "cds.screen.input"
+
+
+class ResumeRefusedError(CdsError):
+    """An unfinished screening lies beside the output and is not the one asked for now."""
+
+    code = "cds.screen.resume"
+
+
+class WorkersDiedError(CdsError):
+    """Worker processes keep dying, mostly for want of memory."""
+
+    code = "cds.screen.workers"
+
+    def __init__(self) -> None:
+        """There is nothing to tell the cause by."""
+        super().__init__(
+            "The worker processes keep dying.",
+            remedy="Repeat the command with fewer --workers or more memory: what is finished is not done again.",
+        )
+
+
+class ClusterError(CdsError):
+    """The cluster that a screening was to run on cannot be used."""
+
+    code = "cds.screen.cluster"
+
+
 class OutputError(CdsError):
     """A result cannot be written; nothing was changed."""
 
@@ -172,6 +211,12 @@ _RULES: tuple[_Rule, ...] = (
     _Rule(ImagingError, "imaging.export.refused", ExitCode.USAGE, 422, "The detector cannot be exported like this"),
     _Rule(ImagingError, "imaging.export", ExitCode.ARTIFACT, 503, "The detector was not exported; no file was left"),
     _Rule(ImagingError, "", ExitCode.IMAGE, 422, "The radiograph cannot be used"),
+    _Rule(FhirError, "fhir.server.export.folder", ExitCode.USAGE, 422, "The folder for the export cannot be used"),
+    _Rule(FhirError, "fhir.server", ExitCode.SERVER, 502, "The server did not give what was asked for"),
+    _Rule(FhirError, "fhir.auth.key", ExitCode.USAGE, 500, "The key of this program cannot be used"),
+    _Rule(FhirError, "fhir.auth.token_file", ExitCode.USAGE, 500, "The token of this program cannot be used"),
+    _Rule(FhirError, "fhir.auth", ExitCode.SERVER, 502, "The server did not let this program in"),
+    _Rule(FhirError, "fhir.image", ExitCode.IMAGE, 422, "The server gave no radiograph that can be used"),
     _Rule(FhirError, "", ExitCode.RECORD, 422, "The patient record cannot be used"),
     _Rule(TabularError, "risk.cohort", ExitCode.USAGE, 422, "The data set cannot be used"),
     _Rule(TabularError, "", ExitCode.ARTIFACT, 503, "The risk model cannot be used"),
@@ -183,6 +228,10 @@ _RULES: tuple[_Rule, ...] = (
     _Rule(InputTooLargeError, "cds.input.too_large.record", ExitCode.RECORD, 413, "The patient record is too large"),
     _Rule(InputTooLargeError, "", ExitCode.USAGE, 413, "The request is too large"),
     _Rule(NothingToAssessError, "", ExitCode.NOTHING_TO_ASSESS, 422, "There is nothing to assess"),
+    _Rule(ScreeningInputError, "", ExitCode.RECORD, 422, "The input cannot be screened"),
+    _Rule(ResumeRefusedError, "", ExitCode.USAGE, 409, "The screening cannot go on"),
+    _Rule(WorkersDiedError, "", ExitCode.WORKERS, 503, "The screening stopped half-way"),
+    _Rule(ClusterError, "", ExitCode.WORKERS, 503, "The cluster cannot be used"),
     _Rule(OutputError, "", ExitCode.OUTPUT, 500, "The result was not written"),
     _Rule(AuditError, "", ExitCode.OUTPUT, 503, "The assessment could not be recorded"),
     _Rule(UnauthorisedError, "", ExitCode.USAGE, 401, "Access denied"),

@@ -12,8 +12,8 @@ import traceback
 import warnings
 from types import TracebackType
 
-CHATTY_LIBRARIES = ("pydicom", "highdicom", "fhir", "PIL", "multipart", "python_multipart")
-"""Loggers whose messages quote the data they read."""
+CHATTY_LIBRARIES = ("pydicom", "highdicom", "fhir", "PIL", "multipart", "python_multipart", "httpx", "httpcore")
+"""Loggers whose messages quote the data they read, or the addresses they ask for."""
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 

@@ -1,6 +1,8 @@
 """Choices that a person can make on any entry point; light, so that ``cds --help`` stays quick."""
 
+from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 
 class Runtime(StrEnum):
@@ -10,6 +12,15 @@ class Runtime(StrEnum):
     """The one that suits this machine, as `imaging.runtime` decides."""
     OPENVINO = "openvino"
     TORCH = "torch"
+
+
+class ScreenEngine(StrEnum):
+    """Where the tasks of a screening run."""
+
+    LOCAL = "local"
+    """Processes of this machine."""
+    RAY = "ray"
+    """A Ray cluster; needs the extra ``cluster``."""
 
 
 class ReportFormat(StrEnum):
@@ -35,3 +46,36 @@ class OutputChoice(StrEnum):
     def formats(self) -> tuple[ReportFormat, ...]:
         """The formats chosen."""
         return tuple(ReportFormat) if self is OutputChoice.ALL else (ReportFormat(self.value),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerOptions:
+    """What the command line says about servers; None and False leave it to the settings."""
+
+    fhir_server: str | None = None
+    """Base address of the FHIR server."""
+    fhir_token_file: Path | None = None
+    fhir_client_id: str | None = None
+    fhir_key_file: Path | None = None
+    """Private key of the client: PEM or JWK."""
+    image_from_server: bool = False
+    """Whether the patient's newest limb radiograph is fetched."""
+    allow_incomplete: bool = False
+    """Whether a record may lack what the server refuses."""
+    dicomweb_url: str | None = None
+    """Base address of the DICOMweb server."""
+    study: str | None = None
+    """Study Instance UID of the radiograph; series and instance narrow it down."""
+    series: str | None = None
+    instance: str | None = None
+
+    def settings(self) -> dict[str, object]:
+        """The options that stand for a setting, those that were given."""
+        given: dict[str, object] = {
+            "fhir_server": self.fhir_server,
+            "fhir_token_file": self.fhir_token_file,
+            "fhir_client_id": self.fhir_client_id,
+            "fhir_key_file": self.fhir_key_file,
+            "dicomweb_url": self.dicomweb_url,
+        }
+        return {name: value for name, value in given.items() if value is not None}

@@ -11,6 +11,7 @@ from typing import Protocol
 from uuid import uuid4
 
 from cds.audit import AuditRecord, AuditTrail, sha256_hex
+from cds.bone_age import BoneAgeReader, read_bone_age, worth_saying
 from cds.case import CaseInput, CaseResult
 from cds.errors import InputError, NothingToAssessError, error_code
 from cds.mapping import MappedFeatures, map_features
@@ -91,6 +92,8 @@ class Engines:
     fusion: Assessor
     explain: ImageExplainer | None = None
     """None: no heat maps, whoever asks."""
+    bone_age: BoneAgeReader | None = None
+    """None: no skeletal age, whoever asks."""
 
 
 def run_case(case: CaseInput, engines: Engines, *, case_id: str | None = None) -> CaseResult:
@@ -122,11 +125,13 @@ def run_case(case: CaseInput, engines: Engines, *, case_id: str | None = None) -
     mapped = None if patient is None else map_features(patient)
     risk, risk_unavailable = _estimate_risk(mapped, engines)
 
+    bone_age, bone_age_unavailable = read_bone_age(case, radiograph, findings, patient, engines.bone_age)
+
     assessment = engines.fusion.assess(
         findings=findings, patient=patient, risk=risk, context=case.context, as_of=case.as_of
     )
     # What the mapping had to leave out belongs in front of the reader too.
-    left_out = (*unexplained, *(() if mapped is None else mapped.warnings))
+    left_out = (*case.source_warnings, *unexplained, *(() if mapped is None else mapped.warnings))
     assessment = replace(assessment, warnings=(*left_out, *assessment.warnings))
     return CaseResult(
         case_id=case_id or str(uuid4()),
@@ -140,6 +145,9 @@ def run_case(case: CaseInput, engines: Engines, *, case_id: str | None = None) -
         context=case.context,
         assessment=assessment,
         explanations=explanations,
+        bone_age=bone_age,
+        bone_age_unavailable=bone_age_unavailable,
+        bone_age_expected=radiograph is not None and worth_saying(case.bone_age, patient),
     )
 
 
@@ -172,7 +180,9 @@ def _estimate_risk(mapped: MappedFeatures | None, engines: Engines) -> tuple[Ris
         return None, f"{reason[:1].upper()}{reason[1:].rstrip('.')}."
 
 
-def handle_case(case: CaseInput, engines: Engines, *, audit: AuditTrail, actor: str) -> CaseResult:
+def handle_case(
+    case: CaseInput, engines: Engines, *, audit: AuditTrail, actor: str, case_id: str | None = None
+) -> CaseResult:
     """Assess one case and leave one audit record, whether it succeeds or fails.
 
     Args:
@@ -180,12 +190,13 @@ def handle_case(case: CaseInput, engines: Engines, *, audit: AuditTrail, actor: 
         engines: as for `run_case`.
         audit: where the record goes.
         actor: who asks, for instance ``cli:<login>``.
+        case_id: identifier of the run; a new random one by default.
 
     Raises:
         AuditError: the record cannot be kept; an assessment nobody can trace is not handed out.
         Exception: whatever `run_case` raises.
     """
-    case_id = str(uuid4())
+    case_id = case_id or str(uuid4())
     started = datetime.now().astimezone()
     clock = time.monotonic()
 
@@ -215,4 +226,5 @@ def model_versions(result: CaseResult) -> tuple[str, ...]:
     """Identifiers of the models and the evidence that took part in a result."""
     image = () if result.findings is None else (result.findings.model_id,)
     risk = () if result.risk is None else (result.risk.model_id,)
-    return (*image, *risk, result.assessment.evidence_version)
+    bone_age = () if result.bone_age is None else (result.bone_age.model_id,)
+    return (*image, *bone_age, *risk, result.assessment.evidence_version)

@@ -38,6 +38,10 @@ class Settings(BaseSettings):
     """Folder of the fracture detector's weights and manifest; None means the ones shipped with the package."""
     risk_dir: Path | None = None
     """Folder of the risk models and their manifest; None means the ones shipped with the package."""
+    risk_anchor: Path | None = None
+    """JSON file of a population's mean fracture risk to move the probabilities to; see `tabular.anchoring`."""
+    bone_age_dir: Path | None = None
+    """Folder of the networks for skeletal age and their manifest; None means the ones shipped with the package."""
     runtime: Runtime = Runtime.AUTO
     """What runs the network."""
     accurate: bool = False
@@ -49,6 +53,39 @@ class Settings(BaseSettings):
     """Largest image file that is read, in MiB."""
     max_record_mib: Annotated[int, Field(ge=1, le=1024)] = 64
     """Largest patient record file that is read, in MiB (as given, compressed or not)."""
+
+    fhir_server: str | None = None
+    """Base address of the FHIR R4 server that records are read from, such as ``https://ehr.example/fhir``."""
+    fhir_token: SecretStr | None = None
+    """Bearer token for that server; from the environment only."""
+    fhir_token_file: Path | None = None
+    """File that holds the bearer token and that another program may keep fresh; wins over `fhir_token`."""
+    fhir_client_id: str | None = None
+    """Client id of SMART Backend Services; wins over a token, and needs `fhir_key_file`."""
+    fhir_key_file: Path | None = None
+    """Private key of that client: PEM or JWK, RSA (RS384) or P-384 (ES384)."""
+    fhir_key_id: str | None = None
+    """``kid`` under which the server knows the key; None means the one in the JWK, else the thumbprint (RFC 7638)."""
+    fhir_scope: str | None = None
+    """Scopes to ask for; None means read access to the types that are read."""
+    fhir_token_url: str | None = None
+    """Token endpoint; None means what the server's ``.well-known/smart-configuration`` says."""
+    fhir_ca_file: Path | None = None
+    """Certificate authority (PEM) that signs the certificates of the hospital's servers; None means the usual ones."""
+    fhir_search_method: Literal["auto", "post", "get"] = "auto"
+    """``post`` keeps identifiers out of the logs of servers; ``auto`` falls back to ``get`` where that is not known."""
+    fhir_timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 30.0
+    """Longest silence of a server, in seconds."""
+    fhir_deadline_seconds: Annotated[float, Field(gt=0, le=3600)] = 90.0
+    """Longest time for one request with all its retries, in seconds."""
+    fhir_export_hours: Annotated[float, Field(gt=0, le=168)] = 6.0
+    """Longest time for a Bulk Data export of a population, in hours; the same command goes on waiting afterwards."""
+    fhir_export_max_gib: Annotated[float, Field(gt=0)] | None = None
+    """Largest export that is accepted, all files together, in GiB; None means no limit."""
+    dicomweb_url: str | None = None
+    """Base address of the DICOMweb server, what ``/studies`` follows."""
+    dicomweb_token: SecretStr | None = None
+    """Bearer token for the DICOMweb server; without it the FHIR credentials are used if both are on one host."""
 
     host: str = "127.0.0.1"
     """Address the web service listens on. Beyond the loopback address, set `access_token` and encrypt in front."""

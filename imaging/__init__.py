@@ -20,6 +20,7 @@ Map
 ``calibration``, ``quality``, ``decision``: score to probability, plate to warnings, all of it to the call.
 ``explanation``   heat maps.
 ``export``        the detector as one file for another runtime, with a reader script.
+``bone_age``      skeletal age from a child's hand, with its interval and its standards.
 ``engine``        `FractureEngine`: file in, `ImageFindings` out.
 ``phantom``       synthetic limb radiographs with known geometry.
 

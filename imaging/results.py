@@ -204,3 +204,65 @@ class ImageFindings:
     """True for a phantom that carries no patient."""
     warnings: tuple[str, ...] = ()
     """Dotted codes, ``imaging.spacing.missing``; a colon may add a detail."""
+
+
+class AgeDiscrepancyVerdict(StrEnum):
+    """Whether skeletal age lies more than two standard deviations from chronological age."""
+
+    WITHIN = "within"
+    """The estimate lies within two standard deviations."""
+    MAY_BE_DELAYED = "may_be_delayed"
+    """The estimate lies more than two below, but not the whole interval: the model's own error may explain it."""
+    MAY_BE_ADVANCED = "may_be_advanced"
+    """The estimate lies more than two above, but not the whole interval."""
+    DELAYED = "delayed"
+    """The whole interval lies more than two standard deviations below."""
+    ADVANCED = "advanced"
+    """The whole interval lies more than two standard deviations above."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgeDiscrepancy:
+    """Skeletal age beside chronological age."""
+
+    chronological_months: float
+    difference_months: float
+    """Skeletal minus chronological age: negative when the skeleton is behind."""
+    sd_months: float | None
+    """Standard deviation of skeletal age in healthy children of this age and sex; None where the table has none."""
+    sd_score: Measurement | None
+    """The difference in standard deviations, with the 90 % interval that the model's error alone gives it."""
+    verdict: AgeDiscrepancyVerdict | None
+    """None when there is no standard deviation to judge by."""
+    not_judged: str | None
+    """Dotted code of `imaging.warnings` when there is no verdict; None otherwise."""
+    source: str
+    """Where the standard deviations come from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoneAgeEstimate:
+    """Skeletal age read from a radiograph of a child's hand."""
+
+    months: float
+    """Skeletal age, months."""
+    low: float
+    """Lower end of the 90 % interval, months."""
+    high: float
+    """Upper end of the 90 % interval, months."""
+    sex_used: str | None
+    """``female`` or ``male``; None when the answer was given without it."""
+    standard: str
+    """The standard whose reading by radiologists the model imitates."""
+    model_id: str
+    """Name, version and digest prefix of the weights."""
+    model_validation: str
+    """One sentence: how good the model was measured to be, on what, with sample size."""
+    interval_meaning: str
+    """One sentence: what the interval covers and how that was measured."""
+    likeness: float | None = None
+    """Share of the hands learned from that look at least as strange as this picture, 0..1: small means strange."""
+    discrepancy: AgeDiscrepancy | None = None
+    """None when the chronological age is not known to the month."""
+    warnings: tuple[str, ...] = ()
+    """Dotted codes of `imaging.warnings`."""

@@ -93,6 +93,34 @@ WARNINGS: Final[Mapping[str, str]] = MappingProxyType(
         "imaging.geometry.no_calibrated_spacing": (
             "Without a pixel spacing calibrated to the patient, lengths are given in pixels only."
         ),
+        "imaging.bone_age.not_a_hand": (
+            "Skeletal age is read from radiographs of the hand only; this one shows another part of the body."
+        ),
+        "imaging.bone_age.adult": "Skeletal age is read in children and adolescents under 19 only.",
+        "imaging.bone_age.age_unknown": (
+            "Skeletal age was not read: the record gives no age, so it is not known whether this is a child's hand."
+        ),
+        "imaging.bone_age.not_judged": "Skeletal age was not read: the radiograph is not fit to be judged.",
+        "imaging.bone_age.unlike_hands": (
+            "Skeletal age was not read: the picture is unlike the whole, frontal hands that the model learned from."
+        ),
+        "imaging.bone_age.not_installed": "Skeletal age was not read: no weights for it are installed.",
+        "imaging.bone_age.model_unusable": "Skeletal age was not read: its weights are damaged or do not fit.",
+        "imaging.bone_age.few_infants": (
+            "Few hands of children under two years were learned from: skeletal age is less sure there."
+        ),
+        "imaging.bone_age.near_maturity": (
+            "The hand is nearly mature: once its growth plates have closed, skeletal age says nothing more."
+        ),
+        "imaging.bone_age.sex_unknown": (
+            "Sex is not recorded: girls mature earlier than boys, so skeletal age is less sure."
+        ),
+        "imaging.bone_age.no_standard": (
+            "Skeletal age was not compared with chronological age: the table has no standard deviation for this age."
+        ),
+        "imaging.bone_age.no_standard_without_sex": (
+            "Skeletal age was not compared with chronological age: the standards need the sex, which is not recorded."
+        ),
     }
 )
 """Code without detail to one sentence for the reader."""

@@ -47,7 +47,7 @@ def draw(pixels: NDArray[np.float32], box: BoxPx, geometry: FractureGeometry) ->
 
 
 def _texts(geometry: FractureGeometry) -> list[str]:
-    """One line for each quantity, millimetres where there are any, and one for each reason."""
+    """One line for each quantity, millimetres where there are any."""
     lines = []
     for name, millimetres, pixels in (
         ("line", geometry.line_length_mm, geometry.line_length_px),
@@ -63,7 +63,6 @@ def _texts(geometry: FractureGeometry) -> list[str]:
         lines.append(f"displacement {_range(geometry.displacement_percent)} % of width")
     if geometry.angulation_deg is not None:
         lines.append(f"angulation {_range(geometry.angulation_deg)} deg")
-    lines.extend(f"no {name}: {reason.rsplit('.', 1)[-1]}" for name, reason in geometry.not_measured)
     return lines
 
 

@@ -1,0 +1,116 @@
+"""The Lightning module that trains a `BoneAgeNetwork`, and its data."""
+
+import math
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
+
+from imaging.bone_age.data import EpochSampler, Hands, augment
+from imaging.bone_age.network import SPREAD_MONTHS, BoneAgeNetwork
+
+Batch = list[Tensor]
+"""Pictures uint8 [B, S, S], months [B], sex [B]."""
+
+
+class HandsModule(pl.LightningDataModule):
+    """Shuffled hands to learn from.
+
+    Args:
+        learn: hands to learn from.
+        batch_size: hands a step.
+        seed: of the order.
+    """
+
+    def __init__(self, learn: Hands, *, batch_size: int, seed: int) -> None:
+        super().__init__()
+        self._learn = TensorDataset(
+            torch.from_numpy(learn.pictures), torch.from_numpy(learn.months), torch.from_numpy(learn.sex)
+        )
+        self._batch_size = batch_size
+        self._seed = seed
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """One epoch."""
+        sampler = EpochSampler(len(self._learn), self._seed)
+        return DataLoader(self._learn, batch_size=self._batch_size, sampler=sampler, drop_last=True)
+
+
+class BoneAgeRegressor(pl.LightningModule):
+    """Absolute error of the months, and the likelihood of the scale around months that are held fixed.
+
+    Held fixed, because a scale that may grow would otherwise excuse the network from hard hands.
+
+    Args:
+        network: the network to train.
+        learning_rate: peak rate (AdamW).
+        weight_decay: on matrices and kernels.
+        hidden_sex: share of hands whose sex is hidden, so that the network also answers without it.
+        seed: of the augmentation, which depends on (seed, step) alone.
+    """
+
+    def __init__(
+        self,
+        network: BoneAgeNetwork,
+        *,
+        learning_rate: float = 2e-3,
+        weight_decay: float = 5e-2,
+        hidden_sex: float = 0.1,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.hidden_sex = hidden_sex
+        self.seed = seed
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """Loss of one batch."""
+        pictures, months, sex = batch
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step)
+        images = augment(pictures[:, None].float().cpu() / 255.0, generator)
+        hidden = torch.rand(len(sex), generator=generator) < self.hidden_sex
+        sex = torch.where(hidden.to(sex.device), torch.zeros_like(sex), sex)
+        mean, scale = self.network(images.to(months.device).contiguous(memory_format=torch.channels_last), sex)
+        error = (mean - months).abs() / SPREAD_MONTHS
+        width = scale / SPREAD_MONTHS
+        likelihood = error.detach() / width + torch.log(width)
+        loss: Tensor = (error + 0.1 * likelihood).mean()
+        self.log_dict({"mae_months": error.mean() * SPREAD_MONTHS, "scale": scale.mean()}, on_epoch=True, on_step=False)
+        return loss
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW; warm-up, then a cosine to nothing."""
+        decaying = [p for p in self.network.parameters() if p.ndim > 1]
+        others = [p for p in self.network.parameters() if p.ndim <= 1]
+        optimiser = torch.optim.AdamW(
+            [{"params": decaying, "weight_decay": self.weight_decay}, {"params": others, "weight_decay": 0.0}],
+            lr=self.learning_rate,
+        )
+        total = max(1, int(self.trainer.estimated_stepping_batches))
+        warmup = max(1, total // 20)
+
+        def factor(step: int) -> float:
+            if step < warmup:
+                return (step + 1) / warmup
+            return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, total - warmup))))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def predict(network: BoneAgeNetwork, pictures: Tensor, sex: Tensor, *, batch_size: int = 128) -> tuple[Tensor, Tensor]:
+    """Months [n] and scales [n] of pictures uint8 [n, S, S], the mean of each picture and its mirror image."""
+    network.eval()
+    means, scales = [], []
+    with torch.inference_mode():
+        for start in range(0, len(pictures), batch_size):
+            images = pictures[start : start + batch_size, None].float() / 255.0
+            several = [network(view, sex[start : start + batch_size]) for view in (images, images.flip(3))]
+            means.append(torch.stack([mean for mean, _ in several]).mean(dim=0))
+            scales.append(torch.stack([scale for _, scale in several]).mean(dim=0))
+    return torch.cat(means), torch.cat(scales)

@@ -1,0 +1,238 @@
+"""`train_bone_age`: cross-validated networks, their measured error, and the weights that ship.
+
+The networks of the folds are what ships: each hand was then unseen by one of them, so the error and the interval come
+from exactly these networks, and the mean of all of them, which answers in use, errs no more than each alone.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+import yaml
+from numpy.typing import NDArray
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+from imaging.bone_age.data import Hands, folds_of, read_hands
+from imaging.bone_age.module import BoneAgeRegressor, HandsModule, predict
+from imaging.bone_age.network import BoneAgeNetwork
+from imaging.training.errors import TrainingDataError
+from imaging.training.memory import keep_freed_memory
+from imaging.training.reproducible import SeedEachBatch
+
+OUT_OF_FOLD: Final = "out_of_fold.npz"
+NETWORK_NAME: Final = "network.pt"
+CONFIG_NAME: Final = "config.json"
+RUN_NAME: Final = "run.json"
+"""What a training folder is for: configuration and digest of the hands."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoneAgeConfig:
+    """Everything that a training of the bone-age networks depends on, beside the data."""
+
+    folds: int = 3
+    epochs: int = 20
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    weight_decay: float = 5e-2
+    dropout: float = 0.2
+    hidden_sex: float = 0.1
+    width: float = 1.0
+    """Factor of the network's channels."""
+    limit: int | None = None
+    """Hands used; None for all."""
+    seed: int = 20261122
+    precision: str = "bf16-mixed"
+
+
+def read_config(path: Path | None) -> BoneAgeConfig:
+    """A YAML file of the fields of `BoneAgeConfig`; the defaults without one.
+
+    Raises:
+        TrainingDataError: the file cannot be read, or names an unknown field.
+    """
+    if path is None:
+        return BoneAgeConfig()
+    try:
+        given = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise TrainingDataError(
+            "The training configuration cannot be read", remedy="Give a YAML file of name: value lines"
+        ) from error
+    known = {field.name for field in fields(BoneAgeConfig)}
+    unknown = sorted(set(given) - known) if isinstance(given, dict) else ["(no mapping)"]
+    if unknown:
+        raise TrainingDataError(
+            f"The configuration names {', '.join(map(str, unknown))}, which does not exist",
+            remedy=f"Use {', '.join(sorted(known))}",
+        )
+    config = BoneAgeConfig(**given)
+    if wrong := _wrong_values(config):
+        raise TrainingDataError(
+            f"The configuration gives {', '.join(wrong)} a value that it cannot have",
+            remedy="Give numbers above 0; folds from 2 on; dropout and hidden_sex from 0 to below 1",
+        )
+    return config
+
+
+def _wrong_values(config: BoneAgeConfig) -> list[str]:
+    """Names of fields whose type or range does not fit."""
+    least = {"folds": 2, "epochs": 1, "batch_size": 1, "seed": 0} | ({} if config.limit is None else {"limit": 1})
+    wrong = [name for name, low in least.items() if not _whole(getattr(config, name)) or getattr(config, name) < low]
+    for name, zero_allowed in (("learning_rate", False), ("weight_decay", True), ("width", False)):
+        value = getattr(config, name)
+        if not _number(value) or value < 0 or (value == 0 and not zero_allowed):
+            wrong.append(name)
+    shares = (("dropout", config.dropout), ("hidden_sex", config.hidden_sex))
+    wrong += [name for name, value in shares if not _number(value) or not 0 <= value < 1]
+    return wrong + ([] if isinstance(config.precision, str) else ["precision"])
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def train_folds(
+    data: Path, config: BoneAgeConfig, *, out: Path, resume: bool = False, report: Callable[[str], None] = print
+) -> Hands:
+    """Train one network a fold and write each fold's answers for the hands it had not seen.
+
+    Args:
+        data: folder of Parquet files; see `imaging.bone_age.data`.
+        config: what to do.
+        out: folder for ``fold-N/`` with checkpoints, weights and out-of-fold answers.
+        resume: go on from what is there; a finished fold is kept.
+        report: told about progress.
+
+    Returns:
+        The hands, in the order of the answers.
+
+    Raises:
+        TrainingDataError: the data cannot be used, or `out` holds an earlier training that is not to be resumed or had
+            another configuration or other hands.
+    """
+    keep_freed_memory()
+    hands = read_hands(data, limit=config.limit)
+    for line in hands.left_out:
+        report(f"left out: {line}")
+    fold = folds_of(hands.ids, config.folds)
+    if len(set(fold.tolist())) < config.folds:
+        raise TrainingDataError(
+            "There are too few hands for so many folds", remedy="Give more hands, or fewer folds in the configuration"
+        )
+    _claim(out, {"config": asdict(config), "data_sha256": hands.sha256}, resume=resume)
+    for number in range(config.folds):
+        folder = out / f"fold-{number}"
+        if resume and (folder / OUT_OF_FOLD).is_file():
+            report(f"fold {number}: already there")
+            continue
+        _train_fold(hands, fold == number, config, folder, number, resume)
+        errors = np.load(folder / OUT_OF_FOLD)
+        report(
+            f"fold {number}: {np.abs(errors['months'] - hands.months[fold == number]).mean():.2f} months mean absolute "
+            f"error on {int((fold == number).sum())} unseen hands"
+        )
+    return hands
+
+
+def _claim(out: Path, plan: dict[str, Any], *, resume: bool) -> None:
+    """Note what is trained in `out`; mixing it with an earlier training is refused."""
+    path = out / RUN_NAME
+    if not resume and any(out.glob("fold-*")):
+        raise TrainingDataError(
+            "The output folder holds an earlier training", remedy="Give --resume to go on with it, or another folder"
+        )
+    if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != plan:
+        raise TrainingDataError(
+            "The training to be resumed had another configuration or other hands",
+            remedy="Give the configuration and the data it began with, or another folder",
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(plan, indent=1), encoding="utf-8")
+
+
+def _train_fold(
+    hands: Hands, unseen: NDArray[np.bool_], config: BoneAgeConfig, folder: Path, number: int, resume: bool
+) -> None:
+    seed = config.seed + number
+    pl.seed_everything(seed, workers=True, verbose=False)
+    module = BoneAgeRegressor(
+        BoneAgeNetwork(dropout=config.dropout, width=config.width),
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+        hidden_sex=config.hidden_sex,
+        seed=seed,
+    )
+    checkpoints = folder / "checkpoints"
+    trainer = pl.Trainer(
+        max_epochs=config.epochs,
+        precision=config.precision,  # type: ignore[arg-type]
+        callbacks=[SeedEachBatch(seed), _last_checkpoint(checkpoints)],
+        gradient_clip_val=5.0,
+        logger=pl.loggers.CSVLogger(str(folder), name="log", version=0),
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    last = checkpoints / "last.ckpt"
+    trainer.fit(
+        module,
+        HandsModule(hands.take(~unseen), batch_size=config.batch_size, seed=seed),
+        ckpt_path=str(last) if resume and last.is_file() else None,
+    )
+    network = module.network.float().cpu()
+    held_out = hands.take(unseen)
+    answers: dict[str, Any] = {}
+    for name, sex in (("", held_out.sex), ("_without_sex", np.zeros_like(held_out.sex))):
+        months, scales = predict(network, torch.from_numpy(held_out.pictures), torch.from_numpy(sex))
+        answers |= {f"months{name}": months.numpy(), f"scale{name}": scales.numpy()}
+    torch.save(network.state_dict(), folder / NETWORK_NAME)
+    (folder / CONFIG_NAME).write_text(json.dumps(asdict(config), indent=1), encoding="utf-8")
+    # Last and at once: this file says that the fold is finished.
+    partial = folder / f"partial-{OUT_OF_FOLD}"
+    np.savez(partial, ids=held_out.ids, **answers)
+    partial.replace(folder / OUT_OF_FOLD)
+
+
+def _last_checkpoint(folder: Path) -> ModelCheckpoint:
+    """Keeps the newest epoch as ``last.ckpt``, also of a resumed training.
+
+    Not by ``save_last``: with no best epoch to keep, Lightning then writes nothing at all.
+    """
+    return ModelCheckpoint(dirpath=folder, filename="last", save_top_k=1, enable_version_counter=False)
+
+
+def run(
+    data: Path,
+    out: Path,
+    *,
+    config: BoneAgeConfig,
+    resume: bool = False,
+    command: str = "",
+    report: Callable[[str], None] = print,
+) -> Path:
+    """Train every fold and write the release beside them: what ``cds train bone-age`` does.
+
+    Args:
+        data: folder of Parquet files; see `imaging.bone_age.data`.
+        out: folder for folds, weights and manifest.
+        config: what to do.
+        resume: go on from what is there.
+        command: for the manifest.
+        report: told about progress.
+
+    Raises:
+        TrainingDataError: as `train_folds`.
+    """
+    from imaging.bone_age.release import release  # which reads this module's names
+
+    train_folds(data, config, out=out, resume=resume, report=report)
+    return release(out, data, out, command=command, report=report)
