@@ -111,7 +111,7 @@ class BoneAgeEngine:
             torch.set_num_threads(threads)
         try:
             tensors, _ = load_weights(manifest.weights, sha256=manifest.sha256)
-            networks = [_network(tensors, number, manifest.width) for number in manifest.folds]
+            networks = [_network(tensors, number, manifest) for number in manifest.folds]
             likeness = HandLikeness.of_state(_part(tensors, _LIKENESS))
             learnt = tensors[_LEARNT].numpy().astype(np.int64)
         except (CheckpointError, OSError, RuntimeError, KeyError, ValueError) as error:
@@ -195,7 +195,7 @@ def _part(tensors: StateDict, name: str) -> StateDict:
     return {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
 
 
-def _network(tensors: StateDict, number: int, width: float) -> BoneAgeNetwork:
-    network = BoneAgeNetwork(width=width)
+def _network(tensors: StateDict, number: int, manifest: BoneAgeManifest) -> BoneAgeNetwork:
+    network = BoneAgeNetwork(manifest.graph, width=manifest.width)
     network.load_state_dict(_part(tensors, f"fold{number}"))
     return network

@@ -24,6 +24,8 @@ class BoneAgeManifest:
     version: str
     weights: Path
     sha256: str
+    graph: str
+    """``lite0`` or ``residual``."""
     width: float
     """Factor of the networks' channels."""
     folds: tuple[int, ...]
@@ -77,6 +79,7 @@ def _parse(folder: Path, document: dict[str, Any]) -> BoneAgeManifest:
         version=str(document["version"]),
         weights=folder / str(document["weights"]),
         sha256=str(document["sha256"]),
+        graph=str(document["network"]["graph"]),
         width=float(document["network"]["width"]),
         folds=tuple(int(number) for number in document["network"]["folds"]),
         fold_count=int(document["network"]["fold_count"]),

@@ -1,7 +1,7 @@
 """The Lightning module that trains a `BoneAgeNetwork`, and its data."""
 
 import math
-from typing import Any
+from typing import Any, Final
 
 import pytorch_lightning as pl
 import torch
@@ -12,6 +12,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from imaging.bone_age.data import EpochSampler, Hands, augment
 from imaging.bone_age.network import SPREAD_MONTHS, BoneAgeNetwork
 
+_BACKBONE_SHARE: Final = 0.25
+"""A backbone that knows radiographs already learns at this share of the rate."""
 Batch = list[Tensor]
 """Pictures uint8 [B, S, S], months [B], sex [B]."""
 
@@ -57,7 +59,7 @@ class BoneAgeRegressor(pl.LightningModule):
         network: BoneAgeNetwork,
         *,
         learning_rate: float = 2e-3,
-        weight_decay: float = 5e-2,
+        weight_decay: float = 2e-2,
         hidden_sex: float = 0.1,
         seed: int = 0,
     ) -> None:
@@ -85,10 +87,19 @@ class BoneAgeRegressor(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW; warm-up, then a cosine to nothing."""
-        decaying = [p for p in self.network.parameters() if p.ndim > 1]
-        others = [p for p in self.network.parameters() if p.ndim <= 1]
+        groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
+        for name, parameter in self.network.named_parameters():
+            if parameter.requires_grad:
+                groups.setdefault((".backbone." in name, parameter.ndim > 1), []).append(parameter)
         optimiser = torch.optim.AdamW(
-            [{"params": decaying, "weight_decay": self.weight_decay}, {"params": others, "weight_decay": 0.0}],
+            [
+                {
+                    "params": parameters,
+                    "lr": self.learning_rate * (_BACKBONE_SHARE if in_backbone else 1.0),
+                    "weight_decay": self.weight_decay if decays else 0.0,
+                }
+                for (in_backbone, decays), parameters in groups.items()
+            ],
             lr=self.learning_rate,
         )
         total = max(1, int(self.trainer.estimated_stepping_batches))

@@ -20,7 +20,14 @@ from imaging.bone_age.figures import table
 from imaging.bone_age.likeness import REFUSE_BELOW, HandLikeness, fit, small_pictures
 from imaging.bone_age.manifest import SCHEMA, WEIGHTS_NAME
 from imaging.bone_age.network import BoneAgeNetwork
-from imaging.bone_age.training import CONFIG_NAME, NETWORK_NAME, OUT_OF_FOLD, BoneAgeConfig
+from imaging.bone_age.training import (
+    CONFIG_NAME,
+    NETWORK_NAME,
+    OUT_OF_FOLD,
+    RUN_NAME,
+    BoneAgeConfig,
+    make_network,
+)
 from imaging.manifest import MANIFEST_NAME
 from imaging.training.errors import TrainingDataError
 from imaging.yolov7.checkpoint import save_weights
@@ -114,6 +121,7 @@ def release(
     weights_out.mkdir(parents=True, exist_ok=True)
     digest = save_weights(weights_out / WEIGHTS_NAME, tensors, {"schema": SCHEMA, "name": NAME})
     document = _document(folds, hands, config, digest, command, refused)
+    document["training"]["start"] = _start(run_dir)
     _write(weights_out, document)
     drift = _drift(weights_out, folds[0], folds)
     document["network"]["half_precision_drift_months"] = drift
@@ -139,7 +147,7 @@ def _config(run_dir: Path, numbers: Sequence[int]) -> BoneAgeConfig:
 def _fold(run_dir: Path, number: int, hands: Hands, config: BoneAgeConfig) -> Fold:
     folder = run_dir / f"fold-{number}"
     unseen = hands.take(folds_of(hands.ids, config.folds) == number)
-    network = BoneAgeNetwork(dropout=config.dropout, width=config.width)
+    network = make_network(config, started=False)
     try:
         network.load_state_dict(torch.load(folder / NETWORK_NAME, map_location="cpu", weights_only=True))
         with np.load(folder / OUT_OF_FOLD, allow_pickle=False) as stored:
@@ -175,6 +183,14 @@ def _likeness(hands: Hands) -> tuple[HandLikeness, dict[str, Any]]:
     return found, {"refuse_below": REFUSE_BELOW, "n_described": middle - held, "n": held, "refused": refused}
 
 
+def _start(run_dir: Path) -> str:
+    """What the networks began with, as noted when their training began."""
+    try:
+        return str(json.loads((run_dir / RUN_NAME).read_text(encoding="utf-8"))["start"])
+    except (OSError, ValueError, KeyError) as error:
+        raise TrainingDataError(f"the training folder's {RUN_NAME} cannot be read", "train again") from error
+
+
 def _document(
     folds: Sequence[Fold],
     hands: Hands,
@@ -197,6 +213,7 @@ def _document(
         "weights": WEIGHTS_NAME,
         "sha256": digest,
         "network": {
+            "graph": config.graph,
             "width": config.width,
             "folds": [fold.number for fold in folds],
             "fold_count": config.folds,

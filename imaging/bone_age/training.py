@@ -7,6 +7,7 @@ from exactly these networks, and the mean of all of them, which answers in use, 
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,16 +20,29 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from imaging.bone_age.data import Hands, folds_of, read_hands
 from imaging.bone_age.module import BoneAgeRegressor, HandsModule, predict
-from imaging.bone_age.network import BoneAgeNetwork
+from imaging.bone_age.network import BoneAgeNetwork, Graph, LiteFeatures
+from imaging.manifest import read_manifest
 from imaging.training.errors import TrainingDataError
 from imaging.training.memory import keep_freed_memory
 from imaging.training.reproducible import SeedEachBatch
+from imaging.training.train import imagenet_state
+from imaging.yolov7.checkpoint import load_weights
+from imaging.yolov7.efficientnet_lite import EfficientNetLite0, fold_imagenet_state
+from imaging.yolov7.network import build
 
 OUT_OF_FOLD: Final = "out_of_fold.npz"
 NETWORK_NAME: Final = "network.pt"
 CONFIG_NAME: Final = "config.json"
 RUN_NAME: Final = "run.json"
-"""What a training folder is for: configuration and digest of the hands."""
+"""What a training folder is for: configuration, digest of the hands, what the networks began with."""
+
+
+class Start(StrEnum):
+    """What a ``lite0`` backbone begins with."""
+
+    DETECTOR = "detector"
+    IMAGENET = "imagenet"
+    NOTHING = "nothing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,14 +50,20 @@ class BoneAgeConfig:
     """Everything that a training of the bone-age networks depends on, beside the data."""
 
     folds: int = 3
-    epochs: int = 20
+    epochs: int = 10
     batch_size: int = 32
     learning_rate: float = 2e-3
-    weight_decay: float = 5e-2
+    weight_decay: float = 2e-2
     dropout: float = 0.2
     hidden_sex: float = 0.1
+    graph: str = "lite0"
+    """``lite0`` or ``residual``; see `imaging.bone_age.network`."""
+    start: str = "imagenet"
+    """What a ``lite0`` backbone begins with: the shipped fracture ``detector``, ``imagenet``, or ``nothing``."""
+    frozen_blocks: int = 3
+    """Of a ``lite0`` backbone that does not begin with nothing; its 5x5 depthwise kernels stay fixed too."""
     width: float = 1.0
-    """Factor of the network's channels."""
+    """Factor of the channels of ``residual``."""
     limit: int | None = None
     """Hands used; None for all."""
     seed: int = 20261122
@@ -82,7 +102,9 @@ def read_config(path: Path | None) -> BoneAgeConfig:
 
 def _wrong_values(config: BoneAgeConfig) -> list[str]:
     """Names of fields whose type or range does not fit."""
-    least = {"folds": 2, "epochs": 1, "batch_size": 1, "seed": 0} | ({} if config.limit is None else {"limit": 1})
+    least = {"folds": 2, "epochs": 1, "batch_size": 1, "seed": 0, "frozen_blocks": 0} | (
+        {} if config.limit is None else {"limit": 1}
+    )
     wrong = [name for name, low in least.items() if not _whole(getattr(config, name)) or getattr(config, name) < low]
     for name, zero_allowed in (("learning_rate", False), ("weight_decay", True), ("width", False)):
         value = getattr(config, name)
@@ -90,6 +112,8 @@ def _wrong_values(config: BoneAgeConfig) -> list[str]:
             wrong.append(name)
     shares = (("dropout", config.dropout), ("hidden_sex", config.hidden_sex))
     wrong += [name for name, value in shares if not _number(value) or not 0 <= value < 1]
+    choices = (("graph", [*Graph]), ("start", [*Start]))
+    wrong += [name for name, allowed in choices if getattr(config, name) not in allowed]
     return wrong + ([] if isinstance(config.precision, str) else ["precision"])
 
 
@@ -99,6 +123,41 @@ def _whole(value: object) -> bool:
 
 def _number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def make_network(config: BoneAgeConfig, *, started: bool) -> BoneAgeNetwork:
+    """The configured network.
+
+    Args:
+        config: what to make.
+        started: whether a ``lite0`` backbone is to hold the weights that learning begins with.
+
+    Raises:
+        TrainingDataError: the ImageNet weights are not installed.
+        ModelFilesError: the shipped detector cannot be read.
+    """
+    network = BoneAgeNetwork(config.graph, dropout=config.dropout, width=config.width)
+    if started and isinstance(network.features, LiteFeatures) and config.start != Start.NOTHING:
+        backbone = network.features.backbone
+        if config.start == Start.IMAGENET:
+            backbone.load_state_dict(fold_imagenet_state(imagenet_state()))
+        else:
+            manifest = read_manifest()
+            detector = build(manifest.graph, num_classes=1)
+            detector.load_state_dict(load_weights(manifest.weights, sha256=manifest.sha256)[0])
+            trained = next(module for module in detector.modules() if isinstance(module, EfficientNetLite0))
+            backbone.load_state_dict(trained.state_dict())
+        backbone.freeze_slow_parts(config.frozen_blocks)
+    return network
+
+
+def start_of(config: BoneAgeConfig) -> str:
+    """What learning begins with, for the manifest: the detector's digest, for instance."""
+    if config.graph != Graph.LITE0 or config.start == Start.NOTHING:
+        return "random weights"
+    if config.start == Start.IMAGENET:
+        return "ImageNet weights of EfficientNet-Lite0 (Apache-2.0)"
+    return f"backbone of the fracture detector {read_manifest().model_id}"
 
 
 def train_folds(
@@ -129,7 +188,8 @@ def train_folds(
         raise TrainingDataError(
             "There are too few hands for so many folds", remedy="Give more hands, or fewer folds in the configuration"
         )
-    _claim(out, {"config": asdict(config), "data_sha256": hands.sha256}, resume=resume)
+    plan = {"config": asdict(config), "data_sha256": hands.sha256, "start": start_of(config)}
+    _claim(out, plan, resume=resume)
     for number in range(config.folds):
         folder = out / f"fold-{number}"
         if resume and (folder / OUT_OF_FOLD).is_file():
@@ -166,7 +226,7 @@ def _train_fold(
     seed = config.seed + number
     pl.seed_everything(seed, workers=True, verbose=False)
     module = BoneAgeRegressor(
-        BoneAgeNetwork(dropout=config.dropout, width=config.width),
+        make_network(config, started=True),
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,
         hidden_sex=config.hidden_sex,

