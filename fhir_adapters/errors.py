@@ -30,6 +30,12 @@
     |   +-- ServerRedirectError      fhir.server.redirect
     |   +-- PagingError              fhir.server.paging
     |   +-- RecordIncompleteError    fhir.server.incomplete
+    |   +-- ExportError              fhir.server.export.*   a population (Bulk Data $export) that does not come
+    |       +-- ExportFailedError    fhir.server.export.failed
+    |       +-- ExportExpiredError   fhir.server.export.expired
+    |       +-- ExportDeadlineError  fhir.server.export.deadline
+    |       +-- ExportDamagedError   fhir.server.export.damaged
+    |       +-- ExportFolderError    fhir.server.export.folder
     +-- ClientAuthError              fhir.auth.*       this program cannot show who it is
     |   +-- ClientKeyError           fhir.auth.key
     |   +-- TokenFileError           fhir.auth.token_file
@@ -283,6 +289,53 @@ class RecordIncompleteError(FhirServerError):
         named = ", ".join(types)
         super().__init__(f"{named} could not be read, so the record would look healthier than it is. {reason}")
         self.types = types
+
+
+class ExportError(FhirServerError):
+    """A Bulk Data export does not come to its end."""
+
+    code = "fhir.server.export"
+    default_remedy = "Repeat the command; what has arrived is kept."
+
+
+class ExportFailedError(ExportError):
+    """The server gave up preparing the export."""
+
+    code = "fhir.server.export.failed"
+    default_remedy = "Repeat the command to ask for a new export; if it fails again, tell the operator of the server."
+
+
+class ExportExpiredError(ExportError):
+    """The server no longer has the export, or a file of it (404, 410)."""
+
+    code = "fhir.server.export.expired"
+    default_remedy = "Repeat the command to ask for a new export; a server keeps one for hours or days only."
+
+
+class ExportDeadlineError(ExportError):
+    """The export is not finished by the deadline."""
+
+    code = "fhir.server.export.deadline"
+    default_remedy = (
+        "Repeat the command to go on waiting for the same export, or allow more time with"
+        " FRACTURE_CDS_FHIR_EXPORT_HOURS."
+    )
+
+
+class ExportDamagedError(ExportError):
+    """A file of the export is cut short, or holds fewer resources than the server promised, each time it is fetched."""
+
+    code = "fhir.server.export.damaged"
+    default_remedy = (
+        "Repeat the command; if it stays, tell the operator of the server: screening it would leave out entries unseen."
+    )
+
+
+class ExportFolderError(ExportError):
+    """The folder for the export holds something else."""
+
+    code = "fhir.server.export.folder"
+    default_remedy = "Give an empty folder, or start anew with --fresh."
 
 
 class ClientAuthError(FhirError):

@@ -10,6 +10,9 @@ Map
 ``keys``       private keys from PEM or JWK, and the public JWKS.
 ``auth``       bearer tokens and SMART Backend Services.
 ``fetch``      what one patient's record needs, in few parallel requests, as one Bundle.
+``bulk``       a population by Bulk Data ``$export`` into a folder; ``bulk_manifest`` (files and their addresses),
+               ``bulk_files`` (one file, taken up and checked), ``bulk_state`` (the folder, for a run that goes on),
+               ``bulk_report``, ``bulk_medications`` (those that exports of groups leave out).
 ``radiographs``, ``media``: which resources are radiographs of a limb, and the newest of them as a file.
 ``dicomweb``   one instance by WADO-RS.
 ``warnings``   every warning and its sentence for the reader.

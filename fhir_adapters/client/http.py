@@ -2,7 +2,8 @@
 
 * A token goes to the origin of the base address and nowhere else; another origin is asked without one, and only when
   the caller says so.
-* Only requests that change nothing are sent (GET, POST to ``_search``, POST for a token), so each may be repeated.
+* Only requests that change nothing are sent (GET, POST to ``_search``, POST for a token), and the DELETE of an export
+  that this client began; each may be repeated.
 * Messages and log lines name the host and the kind of thing asked for, never an address: it may hold an identifier.
 """
 
@@ -47,6 +48,17 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_HOPS = 3
 
 Params = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Download:
+    """A large answer that is still arriving."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Case-insensitive."""
+    pieces: AsyncIterator[bytes]
+    """The body, decompressed."""
 
 
 class Authenticator(Protocol):
@@ -290,19 +302,95 @@ class HttpClient:
         Raises:
             FhirServerError: on opening by status; while reading when the connection breaks.
         """
+        async with self.download(path_or_url, accept=accept, anonymous=anonymous, foreign=foreign) as answer:
+            yield answer.pieces
+
+    @asynccontextmanager
+    async def download(
+        self,
+        path_or_url: str,
+        *,
+        accept: str,
+        headers: Mapping[str, str] | None = None,
+        ok: Collection[int] = (200,),
+        anonymous: bool = False,
+        foreign: bool = False,
+    ) -> AsyncIterator[Download]:
+        """One large answer with its status and headers, as `stream`; a refused token is renewed once.
+
+        Args:
+            path_or_url: as in `get`.
+            accept: media type wanted.
+            headers: added to the request.
+            ok: statuses that are no error.
+            anonymous: as in `get`.
+            foreign: as in `get`.
+
+        Raises:
+            FhirServerError: on opening by status; while reading when the connection breaks.
+            ClientAuthError: no token to be had.
+        """
         url = self.address(path_or_url)
         home = self._admit(url, foreign)
-        headers = {"Accept": accept, **(await self._authorisation() if home and not anonymous else {})}
-        self.traffic.requests += 1
+        call = _Call(
+            method="GET",
+            url=url,
+            label=label_of(url),
+            headers={"Accept": accept, **(headers or {})},
+            form=None,
+            ok=ok,
+            check=None,
+            credentials=home and not anonymous and self._auth is not None,
+            max_body=1 << 20,
+        )
         try:
-            async with self._http.stream("GET", url, headers=headers) as response:
-                if response.status_code != 200:
-                    body = await self._body_of(response, 1 << 20, label_of(url))
-                    raise error_for(_reply(response, body, label_of(url)))
-                yield response.aiter_bytes()
+            response = await self._opened(call)
+            try:
+                if response.status_code not in ok:
+                    body = await self._body_of(response, call.max_body, call.label)
+                    raise error_for(_reply(response, body, call.label))
+                yield Download(status=response.status_code, headers=response.headers, pieces=response.aiter_bytes())
+            finally:
                 self.traffic.received_bytes += response.num_bytes_downloaded
+                await response.aclose()
         except httpx.HTTPError as error:
             raise _no_answer(error, url) from None
+
+    async def _opened(self, call: _Call) -> httpx.Response:
+        """The answer after redirects on the same server, and with a new token if the first was refused."""
+        hops = 0
+        renewed = False
+        while True:
+            token = await self._auth.token(self) if call.credentials and self._auth is not None else None
+            headers = {**call.headers, **({} if token is None else {"Authorization": f"Bearer {token}"})}
+            self.traffic.requests += 1
+            request = self._http.build_request(call.method, call.url, headers=headers)
+            response = await self._http.send(request, stream=True)
+            refused = response.status_code == 401 and token is not None and not renewed
+            if response.status_code in _REDIRECTS:
+                await response.aclose()
+                call, hops = self._redirected(call, _reply(response, b"", call.label), hops), hops + 1
+            elif refused and token is not None and self._auth is not None and self._auth.renewable:
+                await response.aclose()
+                self._auth.forget(token)
+                renewed = True
+            else:
+                return response
+
+    async def delete(self, path_or_url: str, *, ok: Collection[int] = (200, 202, 204)) -> Reply:
+        """DELETE with retries, at home only.
+
+        Args:
+            path_or_url: as in `get`.
+            ok: statuses that are no error.
+
+        Raises:
+            FhirServerError: as in `get`.
+            ClientAuthError: as in `get`.
+        """
+        return await self._request(
+            "DELETE", self.address(path_or_url), headers={"Accept": FHIR_JSON}, ok=ok, check=None
+        )
 
     async def _request(
         self,
@@ -425,9 +513,6 @@ class HttpClient:
                 raise ServerAnswerTooLargeError(f"The answer to {label} is larger than {limit / 2**20:.0f} MiB.")
             parts.append(part)
         return b"".join(parts)
-
-    async def _authorisation(self) -> dict[str, str]:
-        return {} if self._auth is None else {"Authorization": f"Bearer {await self._auth.token(self)}"}
 
     def _redirected(self, call: _Call, reply: Reply, hops: int) -> _Call:
         """The call at its new address, if that is on the same server and the request may be repeated there."""

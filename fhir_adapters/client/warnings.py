@@ -14,6 +14,12 @@ class ClientWarning(StrEnum):
     OUTCOME = "fhir.server.outcome_warning"
     FILTER_IGNORED = "fhir.server.filter_ignored"
     MEDICATION_MISSING = "fhir.server.medication_missing"
+    EXPORT_ERRORS = "fhir.export.errors"
+    EXPORT_ISSUES = "fhir.export.issues"
+    EXPORT_TYPE_ABSENT = "fhir.export.type_absent"
+    EXPORT_TYPE_UNKNOWN = "fhir.export.type_unknown"
+    EXPORT_COUNT = "fhir.export.count"
+    EXPORT_SINCE = "fhir.export.since"
     IMAGE_CHOSEN = "fhir.image.chosen"
     IMAGE_SITE_UNKNOWN = "fhir.image.site_unknown"
     IMAGE_UNDATED = "fhir.image.undated"
@@ -29,6 +35,19 @@ WARNINGS: dict[str, str] = {
     ClientWarning.OUTCOME: "The server answered with a warning of its own; the record may be incomplete.",
     ClientWarning.FILTER_IGNORED: "The server also returned entries of other patients; they were left out unread.",
     ClientWarning.MEDICATION_MISSING: "Some drugs that prescriptions refer to could not be read from the server.",
+    ClientWarning.EXPORT_ERRORS: (
+        "The server reports that it could not export everything; records may be incomplete and risks underestimated."
+    ),
+    ClientWarning.EXPORT_ISSUES: "The server sent warnings or remarks of its own with the export.",
+    ClientWarning.EXPORT_TYPE_ABSENT: (
+        "The export holds nothing of a type that was asked for; nobody in it has any, or this program may not read it."
+    ),
+    ClientWarning.EXPORT_TYPE_UNKNOWN: "The server does not know a type of resource; it was not asked for.",
+    ClientWarning.EXPORT_COUNT: "A file of the export holds another number of resources than the server stated.",
+    ClientWarning.EXPORT_SINCE: (
+        "Only entries changed since a date were exported; earlier diagnoses, drugs and measurements are missing, so"
+        " that risks may be underestimated."
+    ),
     ClientWarning.IMAGE_CHOSEN: "The radiograph was taken from the server: the newest one of a limb on record.",
     ClientWarning.IMAGE_SITE_UNKNOWN: "The server does not say which part of the body the radiograph shows.",
     ClientWarning.IMAGE_UNDATED: "The server does not say when the radiograph was taken; it may not be the newest.",
