@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SHARED ?= ../shared
 
-.PHONY: demo test bench bench-geometry bench-export bench-detectors edge lint serve pin clean
+.PHONY: demo test bench bench-geometry bench-screen bench-export bench-detectors edge lint serve pin clean
 
 demo: $(STAMP)
 	$(BIN)/cds demo --out demo-output
@@ -19,6 +19,9 @@ bench: $(STAMP)
 
 bench-geometry: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.geometry
+
+bench-screen: $(STAMP)
+	$(BIN)/python -m tests.benchmarks.screening --json out/screening.json
 
 bench-export: edge
 	$(BIN)/python -m tests.benchmarks.export

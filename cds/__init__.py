@@ -13,6 +13,8 @@ Map
 ``outputs``      one result in the format that was asked for.
 ``artifacts``    writing results: all files or none.
 ``demo``         a drawn radiograph and the fictional patient of `demo_patient`.
+``batch``        a population to one ranked list, resumable, with flat memory.
+``bulk_source``  a population on a FHIR server as a folder that ``batch`` reads; `fhir_source` does it for one patient.
 ``presenters``   one result to HTML, JSON, FHIR, a terminal summary.
 ``entrypoints``  command line and web service.
 """

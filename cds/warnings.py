@@ -36,6 +36,12 @@ WARNINGS: dict[str, str] = {
         "A bone-protecting drug is being taken; the risk model does not know of treatment, so the estimate does not"
         " allow for it."
     ),
+    "cds.screen.record_unusable": (
+        "The record of the patient could not be used; the radiograph was assessed without it."
+    ),
+    "cds.screen.laterality_conflict": (
+        "The header of the radiograph names the other side than the work list: make sure whose and which limb it is."
+    ),
     "cds.screen.care_gaps_not_judged": (
         "The patient came as a row of risk factors without a record, so care gaps could not be looked for."
     ),

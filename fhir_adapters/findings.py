@@ -73,7 +73,8 @@ def measure(found: dict[Observable, list[Candidate]], reading: Reading, age_year
     """Choose and convert the newest value of everything measured."""
 
     def quantity(observable: Observable, measured: Measure) -> Sourced[float] | None:
-        return newest(found.get(observable, []), reading, judge_quantity(measured))
+        candidates = found.get(observable)
+        return None if candidates is None else newest(candidates, reading, judge_quantity(measured))
 
     def t_score(site: str) -> Sourced[float] | None:
         return newest(sites[site], reading, judge_quantity(Measure.T_SCORE), _t_scores_differ)

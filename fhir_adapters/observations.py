@@ -19,6 +19,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from typing import Generic, TypeVar
 
 from fhir_adapters.bundle import Entry
@@ -181,6 +182,7 @@ def newest(
     return None
 
 
+@cache
 def judge_quantity(measure: Measure) -> Callable[[Candidate, Reading], Verdict[float]]:
     """A judge that reads a quantity of one kind in the engine's unit."""
 

@@ -1,6 +1,6 @@
 """People's rows in, `RiskEstimate` out: one at a time or many at once, with the same numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,14 +78,20 @@ class RiskEngine:
         return told
 
     def estimate_many(
-        self, rows: Sequence[RiskFeatures], *, explain: bool = True, what_if: bool = False, screen: bool = True
+        self,
+        rows: Sequence[RiskFeatures],
+        *,
+        explain: bool | Collection[str] = True,
+        what_if: bool = False,
+        screen: bool = True,
     ) -> list[RiskEstimate | TabularError]:
         """Estimate many people with one prediction a booster; each as `estimate` would alone, to the last bit.
 
         Args:
             rows: People; None for what is not known.
-            explain: Whether to tell what moved each probability. Without, `FractureProbability.contributions` is
-                empty, `FractureProbability.base_log_odds` is the whole margin, and nothing else changes.
+            explain: Whether to tell what moved each probability, or the outcomes of `HEADS` of which to tell it.
+                Without, `FractureProbability.contributions` is empty, `FractureProbability.base_log_odds` is the whole
+                margin, and nothing else changes.
             what_if: Whether to tell what would change each probability, which takes some 30 more predictions a person.
                 Without, `FractureProbability.would_change` is empty.
             screen: Whether to tell how likely undiagnosed osteoporosis is, one more prediction for all. Without,
@@ -94,17 +100,18 @@ class RiskEngine:
         Returns:
             In the order of `rows`: the estimate, or the error that `estimate` would have raised.
         """
+        heads = (HEADS if explain else ()) if isinstance(explain, bool) else explain
         prepared = [_prepared(features) for features in rows]
         fit = [one for one in prepared if isinstance(one, Row)]
         estimates: dict[int, RiskEstimate] = {}
         for level in Level:
             places = [place for place, row in enumerate(fit) if row.level is level]
             if places:
-                told = self._estimate_level(level, [fit[place] for place in places], explain=explain)
+                told = self._estimate_level(level, [fit[place] for place in places], heads)
                 estimates.update(zip(places, told, strict=True))
         ordered = [estimates[place] for place in range(len(fit))]
         if screen:
-            ordered = self._screened(fit, ordered, explain=explain)
+            ordered = self._screened(fit, ordered, explain=explain is True)
         rest = iter(self._with_changes(fit, ordered) if what_if else ordered)
         return [next(rest) if isinstance(one, Row) else one for one in prepared]
 
@@ -122,10 +129,10 @@ class RiskEngine:
         held[:, 0] = np.minimum(held[:, 0], TOP_CODED_AGE_YEARS)
         return self._model.margins(held, head)
 
-    def _estimate_level(self, level: Level, rows: list[Row], *, explain: bool) -> list[RiskEstimate]:
+    def _estimate_level(self, level: Level, rows: list[Row], explained: Collection[str]) -> list[RiskEstimate]:
         """Estimates of people of whom bone density is known, or of people of whom it is not."""
         matrix = np.array([row.values for row in rows], dtype=np.float64)
-        majors, hips = (self._outcomes(head, level, matrix, rows, explain=explain) for head in HEADS)
+        majors, hips = (self._outcomes(head, level, matrix, rows, explain=head in explained) for head in HEADS)
         manifest, model_id = self._model.manifest, self._model.model_id
         validation, meaning = manifest["validation"], manifest["interval_meaning"]
         estimates = []

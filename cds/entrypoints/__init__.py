@@ -5,6 +5,7 @@ Map
 ``cli``             the ``cds`` command.
 ``model_commands``  ``cds train`` and ``cds evaluate``.
 ``assess``          the work behind ``cds assess``.
+``screen_server``   ``cds screen --fhir-server``: an export for as long as the screening lasts.
 ``listing``         ``cds evidence``.
 ``console``         what the commands share: reading inputs, explaining failures.
 ``web``             the HTTP service: API and health.

@@ -1,16 +1,20 @@
 """``cds train`` and ``cds evaluate``: thin words around the training modules, imported only when called."""
 
 import json
+import shlex
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from cds.entrypoints.console import failures_explained
 from cds.options import Runtime
+
+if TYPE_CHECKING:
+    from tabular.comparisons import Published
 
 T = TypeVar("T")
 
@@ -28,6 +32,9 @@ OutOption = Annotated[Path, typer.Option("--out", file_okay=False, help="Folder 
 JsonOption = Annotated[Path | None, typer.Option("--json", dir_okay=False, help="Write every metric to this file.")]
 SplitListOption = Annotated[
     Path | None, typer.Option("--split-list", exists=True, dir_okay=False, help="Split list of 'cds data split'.")
+]
+HandsOption = Annotated[
+    Path, typer.Option("--data", exists=True, help="Folder of Parquet files with id, months, male, jpeg; or one file.")
 ]
 ModelOption = Annotated[
     Path | None, typer.Option("--model", exists=True, file_okay=False, help="Model folder; the shipped one by default.")
@@ -114,6 +121,31 @@ def train_scope(
         fit(model, data, others=others or (), negatives=negatives or (), report=_note)
 
 
+@train_app.command("bone-age")
+def train_bone_age(
+    data: HandsOption,
+    out: OutOption,
+    config: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="YAML of settings.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in --out.")] = False,
+    from_folds: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Train nothing: release the finished folds of this training."),
+    ] = None,
+) -> None:
+    """Train the networks for skeletal age, fold by fold, and write their release."""
+    with failures_explained():
+        command = f"cds train bone-age --data {shlex.quote(data.name)} --out OUT"
+        if from_folds is not None:
+            from imaging.bone_age.release import release
+
+            release(from_folds, data, out, command=f"{command} --from-folds FOLDS", report=_note)
+            return
+        from imaging.bone_age.training import read_config
+        from imaging.bone_age.training import run as train
+
+        train(data, out, config=read_config(config), resume=resume, command=command, report=_note)
+
+
 @train_app.command("risk")
 def train_risk(
     data: TableOption,
@@ -127,7 +159,7 @@ def train_risk(
     with failures_explained():
         from tabular.training import train
 
-        train(data, out, seed=seed, glow_path=glow, progress=_step)
+        train(data, out, seed=seed, glow_path=glow, published=_published(), progress=_step)
 
 
 @evaluate_app.command("detector")
@@ -176,19 +208,56 @@ def evaluate_fracture_type(
         _report(run(data, model=model, runtime=runtime.value, report=_note, track=_with_progress), json_path)
 
 
+@evaluate_app.command("bone-age")
+def evaluate_bone_age(
+    data: HandsOption,
+    model: ModelOption = None,
+    json_path: JsonOption = None,
+    limit: Annotated[
+        int | None, typer.Option(min=2, help="Measure this many hands of each file, evenly spread; all by default.")
+    ] = None,
+    others: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Pictures that are no hands: count how many are refused."),
+    ] = None,
+) -> None:
+    """Measure skeletal age, with bootstrap intervals."""
+    with failures_explained():
+        from imaging.bone_age.evaluate import run
+
+        _report(run(data, model=model, limit=limit, others=others, report=_note), json_path)
+
+
 @evaluate_app.command("risk")
 def evaluate_risk(
     data: TableOption,
     split: Annotated[str, typer.Option(help="'all', or one survey cycle, for instance 2013-2014.")] = "all",
     model: ModelOption = None,
     json_path: JsonOption = None,
+    report_folder: Annotated[
+        Path | None,
+        typer.Option("--report", file_okay=False, help="Write tables and plots to this folder."),
+    ] = None,
 ) -> None:
-    """Measure the fracture-risk models, with bootstrap intervals."""
+    """Measure the fracture-risk models as a whole and in subgroups, with bootstrap intervals."""
     with failures_explained():
+        from tabular.evaluation import evaluate
         from tabular.model import DEFAULT_DIRECTORY
-        from tabular.training import evaluate
 
-        _report(evaluate(data, model or DEFAULT_DIRECTORY, split=split), json_path)
+        _report(evaluate(data, model or DEFAULT_DIRECTORY, split=split, report_dir=report_folder), json_path)
+
+
+def _published() -> "Published":
+    """Published tables of the evidence base, as plain mappings: `tabular` knows nothing of `fusion`."""
+    from fusion.evidence_base import EvidenceBase
+    from tabular.comparisons import NOT_EXPRESSED, RATIO_FIELDS, Published
+
+    base = EvidenceBase.load()
+    names = {factor: f"risk.{factor}_hip_and_mof.clinrisk2012" for factor in (*RATIO_FIELDS, *NOT_EXPRESSED)}
+    return Published(
+        table=base["risk.reference_probability.kanis2008"].table,
+        ratios={factor: base[name].table for factor, name in names.items()},
+    )
 
 
 def _step(what: str, share: float) -> None:

@@ -7,6 +7,7 @@ import pytest
 from cds.errors import (
     AuditError,
     CdsError,
+    ClusterError,
     ExitCode,
     InputError,
     InputKind,
@@ -15,6 +16,7 @@ from cds.errors import (
     OutputError,
     SettingsError,
     UnauthorisedError,
+    WorkersDiedError,
     error_code,
     explain,
 )
@@ -43,6 +45,8 @@ ALL: list[tuple[Exception, ExitCode, int]] = [
     (NothingToAssessError(), ExitCode.NOTHING_TO_ASSESS, 422),
     (OutputError("x", remedy="y"), ExitCode.OUTPUT, 500),
     (AuditError("x", remedy="y"), ExitCode.OUTPUT, 503),
+    (WorkersDiedError(), ExitCode.WORKERS, 503),
+    (ClusterError("x", remedy="y"), ExitCode.WORKERS, 503),
     (UnauthorisedError(), ExitCode.USAGE, 401),
     (KeyError("x"), ExitCode.INTERNAL, 500),
 ]
