@@ -3,8 +3,8 @@
 ``lite0``: an EfficientNet-Lite0 backbone that begins with ImageNet's weights or the fracture detector's.
 ``residual``: a small plain residual network (He et al., "Deep residual learning for image recognition", arXiv
 1512.03385) without a start, of any width. On a CPU the latter learns three times as many hands a second and still
-learns far less: after four epochs from nothing it was off by 31 months; ``lite0`` after one minute by 21 (ImageNet) and 23
-(detector).
+learns far less: after four epochs from nothing it was off by 31 months; ``lite0`` after one minute by 21 (ImageNet)
+and 23 (detector).
 """
 
 from enum import StrEnum
