@@ -2,7 +2,8 @@
 
 The path of the data: ``bundle`` decodes and groups, ``references`` finds whose resources they are, ``demographics``,
 ``observations`` with ``findings``, ``conditions``, ``family`` and ``medications`` read each kind of resource, and this
-module puts the snapshot together. ``relevance`` tells which lines of NDJSON need not be parsed.
+module puts the snapshot together. ``relevance`` tells which lines of NDJSON need not be parsed, ``superseded`` which of
+the rest an Observation of a later date has made idle.
 """
 
 from collections.abc import Iterable

@@ -15,7 +15,7 @@ from cds.batch.journal import RunFolder, Stage, Task
 from cds.batch.keys import id_of_patient_line, patient_key_of_line, reference_key, subject_reference
 from cds.batch.lines import blocks
 from cds.batch.sources import _CODE
-from cds.batch.spill import SpillWriter, bucket_of, read_bucket
+from cds.batch.spill import Record, SpillWriter, bucket_of, read_bucket
 from fhir_adapters.patient import (
     DrugClass,
     FractureSiteGroup,
@@ -108,7 +108,8 @@ def test_spilled_records_come_back(
     read = [
         (record.line, key, record.payload)
         for bucket in range(3)
-        for key, record in read_bucket(folder.file(task, "spill"), spill.segments, bucket, 0)
+        for key, told in read_bucket(folder.file(task, "spill"), spill.segments, bucket)
+        for record in [Record.of(0, told)]
     ]
     assert sorted(read) == [(number - 1, key, payload) for number, (key, payload) in enumerate(records)]
 

@@ -87,6 +87,13 @@ def test_the_list_is_that_of_the_local_engine(tmp_path: Path, executor: RayExecu
     assert executor.workers == 2
 
 
+def test_the_cluster_stays_on_this_machine(executor: RayExecutor) -> None:
+    import ray
+
+    assert ray.util.get_node_ip_address() == "127.0.0.1"  # type: ignore[no-untyped-call]
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+
+
 def test_logs_hold_no_patient(executor: RayExecutor) -> None:
     assert executor.logs is not None
     logs = [path for path in Path(executor.logs).rglob("*") if path.is_file()]

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import orjson
@@ -10,9 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cds.batch import plan
 from cds.batch.journal import RunFolder, Stage, Task
+from cds.batch.local import LocalExecutor
 from cds.batch.rows import COLUMNS
-from cds.batch.run import run_folder
+from cds.batch.run import S, ScreenRequest, run_folder, screen
 from cds.errors import InputError, ResumeRefusedError, ScreeningInputError
 from tests.unit.cds.batch.conftest import (
     AS_OF,
@@ -55,10 +58,33 @@ def test_parquet_and_csv_hold_the_same(tmp_path: Path, run: Screen) -> None:
     assert len(told.schema.metadata[b"fracture_cds.run_id"]) == 16
 
 
-def test_workers_do_not_change_the_result(tmp_path: Path, run: Screen) -> None:
+class Backwards:
+    """An engine that runs tasks in another order, and each of them twice, as a cluster may."""
+
+    name, workers = "local", 1
+
+    def run(self, function: Callable[[S], Path], specs: Sequence[S]) -> Iterator[S]:
+        for spec in reversed([*specs, *specs]):
+            function(spec)
+        yield from reversed(specs)
+
+
+def test_the_order_of_tasks_does_not_change_the_result(
+    tmp_path: Path, run: Screen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "UNIT_BYTES", 2000)
     source = write_export(tmp_path / "in", population(40))
-    alone = run(source, "one.parquet").output.read_bytes()
-    assert run(source, "two.parquet", workers=2).output.read_bytes() == alone
+    alone = run(source, "one.parquet")
+    assert alone.report["units"] > 3
+    request = ScreenRequest(
+        source=source, output=tmp_path / "two.parquet", as_of=AS_OF, model_id="test-model@1", engine_version="1"
+    )
+    assert screen(request, Backwards()).output.read_bytes() == alone.output.read_bytes()
+
+
+def test_processes_finish_every_task() -> None:
+    tasks = ["a", "b", "c"]  # the pool takes whatever can be sent to another process
+    assert sorted(LocalExecutor(2).run(Path, tasks)) == tasks  # type: ignore[type-var]
 
 
 def test_bundles_and_ndjson_agree(tmp_path: Path, run: Screen) -> None:
