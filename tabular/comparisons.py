@@ -278,9 +278,7 @@ def glow_side_by_side(
     }
     both = np.column_stack([inputs, told])
     for repeat in range(repeats):
-        for train, test in StratifiedKFold(folds, shuffle=True, random_state=how.seed + repeat).split(
-            inputs, events
-        ):
+        for train, test in StratifiedKFold(folds, shuffle=True, random_state=how.seed + repeat).split(inputs, events):
             for name, matrix in (("logistic", inputs), ("logistic_with_ours", both)):
                 inner = GridSearchCV(
                     make_pipeline(StandardScaler(), LogisticRegression(max_iter=500)),
@@ -316,4 +314,3 @@ class _Statistic:
     def __call__(self, weights: FloatArray) -> float:
         mine = auc(self.score, self.events, weights)
         return mine if self.other is None else mine - auc(self.other, self.events, weights)
-

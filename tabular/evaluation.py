@@ -176,9 +176,7 @@ def glow_metrics(women: pd.DataFrame, boosters: Boosters, how: Resampling) -> di
     """AUC of both probabilities for a fracture within a year in GLOW500."""
     matrix = glow_matrix(women)
     return {
-        f"auc_fracture_one_year_{head}": glow_discrimination(
-            women, margins_of(boosters, matrix, head), how
-        ).to_json()
+        f"auc_fracture_one_year_{head}": glow_discrimination(women, margins_of(boosters, matrix, head), how).to_json()
         for head in HEADS
     }
 

@@ -69,14 +69,10 @@ def _alone(column: pd.Series, events: np.ndarray[Any, Any], direction: int) -> f
     return auc(direction * column.to_numpy(dtype=np.float64)[known], events[known], np.ones(int(known.sum())))
 
 
-def _shuffled_inputs(
-    fit: OsteoporosisFit, whole: float, settings: OsteoporosisSettings, seed: int
-) -> dict[str, float]:
+def _shuffled_inputs(fit: OsteoporosisFit, whole: float, settings: OsteoporosisSettings, seed: int) -> dict[str, float]:
     rng = np.random.default_rng(seed)
     events, matrix = osteoporosis_events(fit.people), inputs_of(fit.people)
-    trees = {
-        int(index): fit_trees(fit.people[fit.fold != index], settings, seed) for index in np.unique(fit.fold)
-    }
+    trees = {int(index): fit_trees(fit.people[fit.fold != index], settings, seed) for index in np.unique(fit.fold)}
     lost = {}
     for column, name in enumerate(FEATURES):
         areas = []

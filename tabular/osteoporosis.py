@@ -192,9 +192,7 @@ class OsteoporosisModel:
             answers[place] = Answer(estimate, None)
         return answers
 
-    def _explained(
-        self, matrix: FloatArray, margins: FloatArray
-    ) -> tuple[FloatArray, list[tuple[Contribution, ...]]]:
+    def _explained(self, matrix: FloatArray, margins: FloatArray) -> tuple[FloatArray, list[tuple[Contribution, ...]]]:
         """Bases and exact TreeSHAP values; what single precision leaves goes to the largest contribution."""
         from tabular.explain import LABELS  # reads `tabular.model`, which reads this module
 

@@ -93,9 +93,7 @@ def fit_trees(people: pd.DataFrame, settings: OsteoporosisSettings, seed: int) -
     weights = np.sqrt(people["weight"].to_numpy(dtype=np.float64))
     weights = weights / weights.mean() / settings.repeats
     shown = [answered, *(_hide(answered, rng) for _ in range(settings.repeats - 1))]
-    data = xgb.DMatrix(
-        np.vstack(shown), np.tile(events, len(shown)), weight=np.tile(weights, len(shown)), nthread=1
-    )
+    data = xgb.DMatrix(np.vstack(shown), np.tile(events, len(shown)), weight=np.tile(weights, len(shown)), nthread=1)
     parameters = {
         "objective": "binary:logistic",
         "tree_method": "hist",

@@ -147,4 +147,3 @@ def _fit(taught: Class, settings: TrainingSettings, seed: int, maps: Maps | None
                 correct=(maps or {}).get((head, level)),
             )
     return boosters
-

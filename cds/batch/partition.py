@@ -106,7 +106,7 @@ def process_partition(spec: PartitionSpec) -> Path:
         OSError: A file cannot be read or written.
     """
     folder, outcome = RunFolder(Path(spec.folder)), _Outcome()
-    engine = _engine(spec.plan.risk_dir)
+    engine = _engine(spec.plan.risk_dir, spec.plan.risk_anchor)
     stamp = Stamp(model_id=spec.plan.model_id, engine_version=spec.plan.engine_version, as_of=spec.plan.as_of)
     statistics = Statistics()
     rows: list[Row] = []
@@ -131,9 +131,10 @@ def process_partition(spec: PartitionSpec) -> Path:
 
 
 @lru_cache(maxsize=2)
-def _engine(risk_dir: str | None) -> RiskEngine:
+def _engine(risk_dir: str | None, risk_anchor: str | None) -> RiskEngine:
     """The model, once in each process."""
-    return load_risk_engine(None if risk_dir is None else Path(risk_dir))
+    directory, anchor = (None if path is None else Path(path) for path in (risk_dir, risk_anchor))
+    return load_risk_engine(directory, anchor)
 
 
 @contextmanager

@@ -93,6 +93,9 @@ class Plan:
     model_id: str
     engine_version: str
     risk_dir: str | None = None
+    risk_anchor: str | None = None
+    risk_anchor_sha256: str | None = None
+    """Digest of the table of another population's risk; None without one."""
 
     def to_bytes(self) -> bytes:
         """The plan as JSON, always the same for the same plan."""
@@ -103,7 +106,7 @@ class Plan:
     @property
     def run_id(self) -> str:
         """Sixteen hexadecimal digits that name input, time, model and version; the place of the input is left out."""
-        told = {name: value for name, value in asdict(self).items() if name not in {"root", "risk_dir"}}
+        told = {name: value for name, value in asdict(self).items() if name not in {"root", "risk_dir", "risk_anchor"}}
         return hashlib.sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
     @property
@@ -117,7 +120,15 @@ class Plan:
         return root if root.is_file() else root / self.files[file].name
 
 
-def make_plan(source: Path, *, as_of: datetime, model_id: str, engine_version: str, risk_dir: Path | None) -> Plan:
+def make_plan(
+    source: Path,
+    *,
+    as_of: datetime,
+    model_id: str,
+    engine_version: str,
+    risk_dir: Path | None,
+    risk_anchor: Path | None = None,
+) -> Plan:
     """Look at the input and cut it into units.
 
     Args:
@@ -126,8 +137,10 @@ def make_plan(source: Path, *, as_of: datetime, model_id: str, engine_version: s
         model_id: The risk model that will be used.
         engine_version: Version of this application.
         risk_dir: Folder of the risk model; None for the shipped one.
+        risk_anchor: Table of another population's mean risk; None for none.
 
     Raises:
+        OSError: The table cannot be read.
         InputError: Nothing to read, or kinds that cannot be read together.
         ScreeningInputError: An NDJSON export without a Patient file.
     """
@@ -166,6 +179,8 @@ def make_plan(source: Path, *, as_of: datetime, model_id: str, engine_version: s
         model_id=model_id,
         engine_version=engine_version,
         risk_dir=None if risk_dir is None else str(risk_dir),
+        risk_anchor=None if risk_anchor is None else str(risk_anchor.absolute()),
+        risk_anchor_sha256=None if risk_anchor is None else hashlib.sha256(risk_anchor.read_bytes()).hexdigest(),
     )
 
 
@@ -188,6 +203,7 @@ def refuse_changed(before: bytes, plan: Plan) -> None:
         "as_of": "another --as-of",
         "model_id": "another risk model",
         "risk_dir": "another risk model",
+        "risk_anchor_sha256": "another population's risk",
         "engine_version": "another version of this software",
         "schema": "another version of this software",
     }

@@ -91,6 +91,7 @@ class ScreenRequest:
     listed: int = 100
     """Patients named in the summary; 0 leaves the section out."""
     risk_dir: Path | None = None
+    risk_anchor: Path | None = None
     engine_version: str = ""
     model_id: str = ""
 
@@ -166,6 +167,7 @@ def _open_run(request: ScreenRequest, folder: RunFolder) -> tuple[Plan, bool]:
         model_id=request.model_id,
         engine_version=request.engine_version,
         risk_dir=request.risk_dir,
+        risk_anchor=request.risk_anchor,
     )
     if before is not None:
         refuse_changed(before, plan)

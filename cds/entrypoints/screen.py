@@ -53,8 +53,9 @@ def screen_files(
         summary=summary,
         listed=listed,
         risk_dir=settings.risk_dir,
+        risk_anchor=settings.risk_anchor,
         engine_version=engine_version(),
-        model_id=load_risk_engine(settings.risk_dir).model_id,
+        model_id=load_risk_engine(settings.risk_dir, settings.risk_anchor).model_id,
     )
     with progress_bar(quiet) as report, chosen_executor(engine, workers, settings.log_level) as executor:
         result = screen(request, executor, progress=report)

@@ -2,7 +2,9 @@
 
 import csv
 import gzip
+import json
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -252,6 +254,21 @@ def test_a_resumed_run_does_only_the_rest(tmp_path: Path, run: Screen, monkeypat
     assert result.report["tasks_done_before"] == 3
     assert result.report["as_of"] == AS_OF.isoformat()
     assert result.output.read_bytes() == expected
+
+
+def test_another_populations_risk_moves_everyone(tmp_path: Path, run: Screen) -> None:
+    source = write_export(tmp_path / "in", population(5))
+    anchor = tmp_path / "anchor.json"
+    table = {"schema": "fracture-cds.risk-anchor/1", "name": "here", "source": "a register"}
+    anchor.write_text(json.dumps(table | {"outcomes": {"major_osteoporotic": 0.02}}))
+    plain = {row["patient_id"]: row for row in rows_of(run(source, "plain.csv").output)}
+    moved = {row["patient_id"]: row for row in rows_of(run(source, "moved.csv", risk_anchor=anchor).output)}
+    column = "major_osteoporotic_fracture_10y_percent"
+    estimated = [name for name, row in plain.items() if row[column]]
+    assert estimated and all(float(moved[name][column]) < float(plain[name][column]) for name in estimated)
+    make = partial(plan.make_plan, source, as_of=AS_OF, model_id="m", engine_version="1", risk_dir=None)
+    with pytest.raises(ResumeRefusedError, match="another population"):
+        plan.refuse_changed(make().to_bytes(), make(risk_anchor=anchor))
 
 
 def test_a_resumed_run_refuses_changed_files_unless_fresh(tmp_path: Path, run: Screen) -> None:
