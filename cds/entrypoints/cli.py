@@ -1,5 +1,6 @@
 """The ``cds`` command. Heavy modules are imported by the command that needs them, so that ``--help`` is quick."""
 
+import os
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +17,10 @@ from cds.entrypoints.model_commands import evaluate_app, train_app
 from cds.options import OutputChoice, Runtime, ScreenEngine, ServerOptions
 from fusion.context import ClinicalContext, FractureType, Gustilo, Mechanism
 from fusion.sites import FractureSite
+
+# Threads that wait for each other must sleep, not spin: beside one other busy process, spinning made `cds demo` take five
+# times as long on two cores. Read when torch and XGBoost load their OpenMP; what the operator has set stays.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 app = typer.Typer(
     name="cds",

@@ -1,0 +1,6 @@
+"""Settings for the whole suite."""
+
+import os
+
+# Threads that wait must sleep, not spin: the suite has to pass on a busy machine with two cores. Set before torch loads.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
