@@ -2,5 +2,6 @@
 
 import os
 
-# Threads that wait must sleep, not spin: the suite has to pass on a busy machine with two cores. Set before torch loads.
+# Threads that wait must sleep, not spin: the suite has to pass on a busy machine too.
+# Set before torch loads.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -18,8 +18,8 @@ from cds.options import OutputChoice, Runtime, ScreenEngine, ServerOptions
 from fusion.context import ClinicalContext, FractureType, Gustilo, Mechanism
 from fusion.sites import FractureSite
 
-# Threads that wait for each other must sleep, not spin: beside one other busy process, spinning made `cds demo` take five
-# times as long on two cores. Read when torch and XGBoost load their OpenMP; what the operator has set stays.
+# Threads that wait for each other must sleep, not spin: beside other busy processes, spinning made `cds demo` take
+# five times as long on two cores. Read when torch and XGBoost load their OpenMP; what the operator has set stays.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 app = typer.Typer(
