@@ -50,7 +50,7 @@ import cds.entrypoints.screen
 from cds.batch.partition import _engine
 cds.batch.plan.BUCKET_BYTES = int(os.environ["BUCKET_BYTES"])
 from cds.entrypoints.cli import app
-_engine(None)
+_engine(None, None)
 start = time.process_time()
 try:
     app(sys.argv[1:])
