@@ -33,6 +33,7 @@ LABELS: dict[str, tuple[str, str]] = {
     "clinical_suspicion_high": ("High suspicion", "The examination suggests a fracture."),
     "non_ambulant_infant": ("Pre-walking infant", "The patient is an infant who does not walk yet."),
     "operated": ("Operated", "The fracture was operated on: plate, nail or wires."),
+    "growth_plate": ("Growth plate", "The fracture line enters a growth plate (Salter-Harris); children only."),
     "calcium_diet_mg_per_day": ("Calcium in the diet (mg/day)", "Calcium from food, mg per day."),
 }
 """Field of `ClinicalContext` to its label and its explanation."""

@@ -161,8 +161,11 @@ class _LazyAssessor(_Lazy[Assessor]):
         risk: RiskEstimate | None,
         context: ClinicalContext,
         as_of: datetime,
+        bone_age: BoneAgeEstimate | None = None,
     ) -> Assessment:
-        return self.get().assess(findings=findings, patient=patient, risk=risk, context=context, as_of=as_of)
+        return self.get().assess(
+            findings=findings, patient=patient, risk=risk, context=context, as_of=as_of, bone_age=bone_age
+        )
 
 
 def _read_image(source: bytes, *, frame: int = 1) -> Radiograph:

@@ -22,7 +22,7 @@ from fusion.results import Assessment
 from imaging.errors import ImagingError
 from imaging.explanation.results import Explanation
 from imaging.radiograph import Radiograph
-from imaging.results import ImageFindings
+from imaging.results import BoneAgeEstimate, ImageFindings
 from tabular.errors import AgeBelowModelError, AgeMissingError
 from tabular.features import RiskFeatures
 from tabular.results import RiskEstimate
@@ -77,6 +77,7 @@ class Assessor(Protocol):
         risk: RiskEstimate | None,
         context: ClinicalContext,
         as_of: datetime,
+        bone_age: BoneAgeEstimate | None = None,
     ) -> Assessment:
         """Combine what is known into one assessment; any part may be missing."""
 
@@ -128,7 +129,7 @@ def run_case(case: CaseInput, engines: Engines, *, case_id: str | None = None) -
     bone_age, bone_age_unavailable = read_bone_age(case, radiograph, findings, patient, engines.bone_age)
 
     assessment = engines.fusion.assess(
-        findings=findings, patient=patient, risk=risk, context=case.context, as_of=case.as_of
+        findings=findings, patient=patient, risk=risk, context=case.context, as_of=case.as_of, bone_age=bone_age
     )
     # What the mapping had to leave out belongs in front of the reader too.
     left_out = (*case.source_warnings, *unexplained, *(() if mapped is None else mapped.warnings))

@@ -16,6 +16,7 @@ Map
 ``prognosis``          the risk of the next fracture in words, and treatment thresholds.
 ``fragility``          weak bone or force alone; with ``fragility_sites``, ``fragility_causes``, ``fragility_reasons``.
 ``aftercare``          follow-up imaging and rehabilitation. ``bone_health``: the lines that `fragility` switches.
+``growth_plate``       growth left, remodelling and the growth plate, by skeletal age where it was read.
 ``narrative``          the summary, the limitations and the list of sources.
 ``guard``              unverified evidence never drives a recommendation alone.
 ``warnings``           every warning code in words. ``errors``: what can go wrong.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from fusion.bone_health import bone_health_steps
 from fusion.facts import ADULT_FROM_YEARS, CaseFacts, FracturePresence
+from fusion.growth_plate import growth_follow_up
 from fusion.guard import guarded_follow_ups
 from fusion.results import FollowUp, HealingEstimate, Statement, Urgency
 from fusion.sites import FractureSite
@@ -27,6 +28,7 @@ def follow_up(facts: CaseFacts, writer: Writer, healing: HealingEstimate | None)
         *_rehabilitation(facts, writer),
         *_union_checks(facts, writer, healing),
         *bone_health_steps(facts, writer),
+        *growth_follow_up(facts, writer),
     ]
     return tuple(sorted(guarded_follow_ups(found, writer.evidence), key=_due))
 

@@ -64,5 +64,7 @@ class ClinicalContext:
     non_ambulant_infant: bool | None = None
     operated: bool | None = None
     """The fracture was operated on (plate, nail, wires); rehabilitation after an operation is shown only then."""
+    growth_plate: bool | None = None
+    """The fracture line enters a growth plate (Salter-Harris); asked of children."""
     calcium_diet_mg_per_day: float | None = None
     """Calcium from food, mg per day."""

@@ -11,6 +11,7 @@ from fusion.errors import InputError
 from fusion.evidence_base import EvidenceBase
 from fusion.facts import CaseFacts
 from fusion.fragility import assess_fragility
+from fusion.growth_plate import growth_statements
 from fusion.guard import guarded_advice
 from fusion.healing import estimate_healing
 from fusion.lifestyle import lifestyle_advice
@@ -20,7 +21,7 @@ from fusion.results import Advice, AdviceAction, Assessment
 from fusion.severity import assess_severity
 from fusion.statements import Writer
 from fusion.supplementation import supplement_advice
-from imaging.results import ImageFindings
+from imaging.results import BoneAgeEstimate, ImageFindings
 from tabular.results import RiskEstimate
 
 _ACTION_ORDER = (
@@ -69,6 +70,7 @@ class FusionEngine:
         risk: RiskEstimate | None,
         context: ClinicalContext,
         as_of: datetime,
+        bone_age: BoneAgeEstimate | None = None,
     ) -> Assessment:
         """Combine what is known into one assessment; any part may be missing, and the assessment says so.
 
@@ -78,6 +80,7 @@ class FusionEngine:
             risk: the risk of the next fracture; None when it was not estimated.
             context: what only the clinician knows.
             as_of: time of the assessment, timezone-aware.
+            bone_age: skeletal age; None where none was read.
 
         Raises:
             InputError: `as_of` has no time zone.
@@ -85,7 +88,9 @@ class FusionEngine:
         """
         if as_of.tzinfo is None:
             raise InputError("The time of the assessment has no time zone.", remedy="Give a timezone-aware time.")
-        facts = CaseFacts(findings=findings, patient=patient, risk=risk, context=context, as_of=as_of)
+        facts = CaseFacts(
+            findings=findings, patient=patient, risk=risk, context=context, as_of=as_of, bone_age=bone_age
+        )
         writer = self._writer
         severity = assess_severity(facts, writer)
         healing = estimate_healing(facts, writer)
@@ -93,9 +98,10 @@ class FusionEngine:
         follow_ups = follow_up(facts, writer, healing)
         risks = risk_statements(facts, writer)
         fragility = assess_fragility(facts, writer)
+        growth = growth_statements(facts, writer)
         limits = limitations(facts, writer)
         head = summary(facts, writer, severity, healing)
-        statements = (head, *statements_of(severity, healing, advice, follow_ups, fragility), *risks, *limits)
+        statements = (head, *statements_of(severity, healing, advice, follow_ups, fragility), *growth, *risks, *limits)
         cited = [one for statement in statements for one in statement.evidence]
         return Assessment(
             created=as_of,
@@ -110,6 +116,7 @@ class FusionEngine:
             evidence_version=self._evidence.version,
             warnings=self._warnings(facts),
             fragility=fragility,
+            growth=growth,
         )
 
     def _advice(self, facts: CaseFacts) -> tuple[Advice, ...]:

@@ -20,7 +20,7 @@ import yaml
 from fusion.errors import EvidenceError
 from fusion.evidence_model import EvidenceEntry, EvidenceGrade, EvidenceStatus, Measure, Source
 
-FAMILIES = ("healing", "severity", "care", "risk")
+FAMILIES = ("healing", "severity", "care", "risk", "growth")
 """Names of the entry files, and first part of every identifier in them."""
 ENTRY_SCHEMA = "fracture-cds.evidence/1"
 SOURCE_SCHEMA = "fracture-cds.sources/1"
@@ -47,7 +47,7 @@ class EvidenceFiles:
 
 
 def read_folder(folder: Path) -> EvidenceFiles:
-    """Read ``sources.yaml`` and the four entry files of a folder.
+    """Read ``sources.yaml`` and the entry files of a folder.
 
     Args:
         folder: where the files lie.

@@ -21,7 +21,7 @@ from fusion.context import ClinicalContext, FractureType, Gustilo, Mechanism
 from fusion.sites import HIP_SITES, REGION_SITES, SCAPHOID_SITES, FractureSite, site_fits_region
 from fusion.statements import CLINICIAN, IMAGE
 from imaging.labels import BodyRegion
-from imaging.results import FractureCall, ImageFindings
+from imaging.results import BoneAgeEstimate, FractureCall, ImageFindings
 from tabular.results import RiskEstimate
 
 ADULT_FROM_YEARS = 18
@@ -65,6 +65,8 @@ class CaseFacts:
     risk: RiskEstimate | None
     context: ClinicalContext
     as_of: datetime
+    bone_age: BoneAgeEstimate | None = None
+    """Skeletal age, where it was read from a hand."""
 
     # --- the fracture
 
@@ -190,6 +192,11 @@ class CaseFacts:
         if self.age_years is None:
             return self.context.non_ambulant_infant is True
         return self.age_years < years
+
+    @property
+    def between_child_and_adult(self) -> bool:
+        """An age whose union figures are both those of children and of adults."""
+        return self.age_years is not None and CHILD_BELOW_YEARS <= self.age_years < ADULT_FROM_YEARS
 
     def condition(self, *kinds: ConditionKind) -> ConditionEntry | None:
         """The first active disease of some kinds."""

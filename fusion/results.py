@@ -244,5 +244,7 @@ class Assessment:
     evidence_version: str
     """Version and digest of the evidence base."""
     warnings: tuple[str, ...] = ()
+    growth: tuple[Statement, ...] = ()
+    """Growth left, remodelling, the growth plate, skeletal age out of range; empty for adults."""
     fragility: FragilityAssessment | None = None
     """Weak bone or force alone; None without a fracture."""

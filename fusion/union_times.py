@@ -12,6 +12,7 @@ from statistics import NormalDist, geometric_mean, linear_regression
 
 from fusion.evidence_model import EvidenceEntry, Measure
 from fusion.facts import ADULT_FROM_YEARS, CHILD_BELOW_YEARS, CaseFacts
+from fusion.growth_plate import growth_ended
 from fusion.sites import FractureSite
 from fusion.statements import Writer
 
@@ -140,10 +141,13 @@ def combine(groups: Sequence[Group], log_ratio: float, log_error: float) -> Week
 def groups_for(facts: CaseFacts, writer: Writer) -> tuple[Group, ...]:
     """Every site and age band that the case may be, from the stated site or the sites of the region.
 
-    Below 16 years the children's figures hold, from 18 the adults'; in between, and when the age is not known, both.
+    Below 16 years the children's figures hold, from 18 the adults'; in between, and when the age is not known, both, unless
+    skeletal age says on which side of the end of growth the person is.
     """
     adult = not facts.younger_than(CHILD_BELOW_YEARS)
     child = facts.younger_than(ADULT_FROM_YEARS) or facts.age_years is None
+    if facts.between_child_and_adult and (ended := growth_ended(facts, writer)) is not None:
+        adult, child = ended, not ended
     found: list[Group] = []
     for site in facts.sites:
         if adult:

@@ -11,7 +11,7 @@ from fusion.context import ClinicalContext
 from fusion.results import Assessment
 from imaging.explanation.results import Explanation
 from imaging.radiograph import Radiograph
-from imaging.results import ImageFindings
+from imaging.results import BoneAgeEstimate, ImageFindings
 from tabular.features import RiskFeatures
 from tabular.results import RiskEstimate
 from tests.support import cases
@@ -76,6 +76,7 @@ class FakeParts:
         risk: RiskEstimate | None,
         context: ClinicalContext,
         as_of: datetime,
+        bone_age: BoneAgeEstimate | None = None,
     ) -> Assessment:
         """The example assessment, dated as asked."""
         self.calls.append("assess")

@@ -145,6 +145,7 @@ def statements(assessment: Assessment) -> tuple[Statement, ...]:
         *severity.clinician_must_check,
         *severity.not_judged,
         *of_healing,
+        *assessment.growth,
         *assessment.risk_statements,
         *(one.statement for one in assessment.supplementation),
         *(one.statement for one in assessment.follow_up),

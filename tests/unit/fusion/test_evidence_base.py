@@ -9,13 +9,14 @@ import pytest
 from fusion.errors import EvidenceError, UnknownEvidenceError
 from fusion.evidence_base import EVIDENCE_DIR, EvidenceBase
 from fusion.evidence_model import EvidenceStatus, Measure
+from fusion.evidence_reader import FAMILIES
 from fusion.results import Certainty
 
 BASE = EvidenceBase.load()
 
 
 def test_every_family_is_there_and_versioned() -> None:
-    assert {one.split(".")[0] for one in BASE.entries} == {"healing", "severity", "care", "risk"}
+    assert {one.split(".")[0] for one in BASE.entries} == set(FAMILIES)
     assert BASE.version == f"evidence@1.1.0+{BASE.digest[:12]}"
     assert len(BASE.entries) > 350
 
