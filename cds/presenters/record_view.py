@@ -44,6 +44,7 @@ _CONTEXT: dict[str, str] = {
     "clinical_suspicion_high": "high clinical suspicion",
     "non_ambulant_infant": "infant who does not walk yet",
     "operated": "operated on",
+    "growth_plate": "growth plate involved",
     "calcium_diet_mg_per_day": "calcium from food",
 }
 
