@@ -26,6 +26,14 @@ CdsError
   ClusterError         the cluster of a screening cannot be used
   OutputError          a result cannot be written
   AuditError           the audit record cannot be written
+  NoDicomError         there is no radiograph that DICOM objects could refer to
+  StoreError           the store cannot be used
+    StoreUnavailableError  the database does not answer, or the disk is full
+    StoreOutOfDateError    the tables are of another version than the program
+    NotStoredError         there is no such case, job or file
+    ConflictError          the request contradicts what is stored
+    DamagedBlobError       a stored file is missing or is not what its name says
+  HookError            a CDS Hooks call cannot be answered; its kinds stand in `cds.hooks.errors`
 """
 
 import logging
@@ -166,6 +174,55 @@ class AuditError(CdsError):
     code = "cds.audit.not_written"
 
 
+class StoreError(CdsError):
+    """The store cannot be used."""
+
+    code = "cds.store.unusable"
+
+
+class StoreUnavailableError(StoreError):
+    """The database does not answer, or the disk is full: nothing was kept, and the same call may be repeated."""
+
+    code = "cds.store.unavailable"
+
+
+class StoreOutOfDateError(StoreError):
+    """The tables are of another version than the program."""
+
+    code = "cds.store.out_of_date"
+
+
+class NotStoredError(StoreError):
+    """There is no such case, job or file."""
+
+    code = "cds.store.not_found"
+
+
+class ConflictError(StoreError):
+    """The request contradicts what is stored."""
+
+    code = "cds.store.conflict"
+
+
+class DamagedBlobError(StoreError):
+    """A stored file is missing or is not what its name says."""
+
+    code = "cds.store.damaged"
+
+
+class NoDicomError(CdsError):
+    """There is nothing that DICOM objects could be filed beside."""
+
+    code = "cds.output.no_dicom"
+
+    def __init__(self) -> None:
+        """One text for every cause: it must not quote the file."""
+        super().__init__(
+            "DICOM objects are made from a radiograph, and this case has none that they could refer to.",
+            remedy="Assess a radiograph (DICOM, PNG or JPEG), or ask for another format.",
+        )
+
+
 class UnauthorisedError(CdsError):
     """The access token is missing or wrong."""
 
@@ -176,6 +233,12 @@ class UnauthorisedError(CdsError):
         super().__init__(
             "The request carries no valid access token.", remedy="Send it as 'Authorization: Bearer TOKEN'."
         )
+
+
+class HookError(CdsError):
+    """A CDS Hooks call cannot be answered; the beginning of the code decides the status."""
+
+    code = "cds.hooks.error"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,7 +279,9 @@ _RULES: tuple[_Rule, ...] = (
     _Rule(FhirError, "fhir.auth.key", ExitCode.USAGE, 500, "The key of this program cannot be used"),
     _Rule(FhirError, "fhir.auth.token_file", ExitCode.USAGE, 500, "The token of this program cannot be used"),
     _Rule(FhirError, "fhir.auth", ExitCode.SERVER, 502, "The server did not let this program in"),
+    _Rule(FhirError, "fhir.hooks", ExitCode.USAGE, 400, "The request cannot be used"),
     _Rule(FhirError, "fhir.image", ExitCode.IMAGE, 422, "The server gave no radiograph that can be used"),
+    _Rule(FhirError, "fhir.input.not_sendable", ExitCode.USAGE, 422, "The bundle cannot be sent"),
     _Rule(FhirError, "", ExitCode.RECORD, 422, "The patient record cannot be used"),
     _Rule(TabularError, "risk.cohort", ExitCode.USAGE, 422, "The data set cannot be used"),
     _Rule(TabularError, "", ExitCode.ARTIFACT, 503, "The risk model cannot be used"),
@@ -233,8 +298,18 @@ _RULES: tuple[_Rule, ...] = (
     _Rule(WorkersDiedError, "", ExitCode.WORKERS, 503, "The screening stopped half-way"),
     _Rule(ClusterError, "", ExitCode.WORKERS, 503, "The cluster cannot be used"),
     _Rule(OutputError, "", ExitCode.OUTPUT, 500, "The result was not written"),
+    _Rule(NoDicomError, "", ExitCode.USAGE, 422, "DICOM objects cannot be made"),
     _Rule(AuditError, "", ExitCode.OUTPUT, 503, "The assessment could not be recorded"),
+    _Rule(NotStoredError, "", ExitCode.USAGE, 404, "There is nothing under this identifier"),
+    _Rule(ConflictError, "", ExitCode.USAGE, 409, "The request contradicts what is stored"),
+    _Rule(StoreError, "", ExitCode.OUTPUT, 503, "The store cannot be used"),
     _Rule(UnauthorisedError, "", ExitCode.USAGE, 401, "Access denied"),
+    _Rule(HookError, "cds.hooks.client", ExitCode.USAGE, 401, "The client is not known here"),
+    _Rule(HookError, "cds.hooks.service", ExitCode.USAGE, 404, "There is no such service"),
+    _Rule(HookError, "cds.hooks.data", ExitCode.RECORD, 412, "Patient data that are needed are missing"),
+    _Rule(HookError, "cds.hooks.media_type", ExitCode.USAGE, 415, "The request has the wrong media type"),
+    _Rule(HookError, "cds.hooks.feedback", ExitCode.OUTPUT, 503, "The feedback could not be kept"),
+    _Rule(HookError, "", ExitCode.USAGE, 400, "The request cannot be used"),
 )
 """First match wins: class, then the beginning of the code."""
 

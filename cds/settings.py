@@ -23,6 +23,12 @@ def default_audit_log() -> Path:
     return base / "fracture-cds" / "audit.jsonl"
 
 
+def default_data_dir() -> Path:
+    """``fracture-cds`` in the user's data folder (XDG Base Directory Specification)."""
+    data = os.environ.get("XDG_DATA_HOME")
+    return (Path(data) if data else Path.home() / ".local" / "share") / "fracture-cds"
+
+
 def _off_is_none(value: object) -> object:
     return None if isinstance(value, str) and value.strip().lower() == "off" else value
 
@@ -40,6 +46,8 @@ class Settings(BaseSettings):
     """Folder of the risk models and their manifest; None means the ones shipped with the package."""
     risk_anchor: Path | None = None
     """JSON file of a population's mean fracture risk to move the probabilities to; see `tabular.anchoring`."""
+    limb_fracture_share: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Share of limb radiographs with a fracture where the engine is used, such as 0.2; None: the published shares."""
     bone_age_dir: Path | None = None
     """Folder of the networks for skeletal age and their manifest; None means the ones shipped with the package."""
     runtime: Runtime = Runtime.AUTO
@@ -96,8 +104,43 @@ class Settings(BaseSettings):
     access_token: SecretStr | None = None
     """When set, the form asks for it as a password and the API wants it as ``Authorization: Bearer``."""
 
+    hooks_auth: Literal["jwt", "none"] = "jwt"
+    """Whether CDS Hooks clients must show a signed token; ``none`` only while `host` is the loopback address."""
+    hooks_clients: dict[str, str] = Field(default_factory=dict)
+    """Trusted CDS Hooks clients: issuer (``iss``) to the https address of its keys (``jku``) or a file with them."""
+    hooks_algorithms: tuple[Literal["ES384", "RS384", "ES256", "ES512", "RS512", "PS384"], ...] = ("ES384", "RS384")
+    """Signatures accepted from CDS Hooks clients."""
+    hooks_clock_skew_seconds: Annotated[int, Field(ge=0, le=300)] = 60
+    """How far the clock of a CDS Hooks client may be off, in seconds."""
+    hooks_base_url: str | None = None
+    """Address under which CDS Hooks clients see this service, what ``/cds-services`` follows; None: as asked for."""
+    hooks_origins: tuple[str, ...] = ("https://sandbox.cds-hooks.org",)
+    """Web origins whose pages may call CDS Hooks from a browser (CORS); ``*`` allows every page."""
+    hooks_fhir_servers: tuple[str, ...] = ()
+    """Base addresses of FHIR servers that a CDS Hooks call may have read; any other ``fhirServer`` is not asked."""
+    hooks_fhir_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
+    """Longest time for reading from such a server, in seconds."""
+    hooks_null_prefetch: Literal["empty", "missing"] = "empty"
+    """What a prefetched null of a search means when no server can be asked: no data (the standard), or not known."""
+    hooks_launch_url: str | None = None
+    """SMART launch address of the form, for the link on a card; None: the form of this service."""
+    hooks_app_context: str | None = None
+    """``appContext`` that such a link carries; None: none."""
+    hooks_max_request_mib: Annotated[int, Field(ge=1, le=512)] = 16
+    """Largest CDS Hooks request, in MiB."""
+    hooks_feedback_log: Path | None = None
+    """JSON-lines file for cards and what became of them; None: ``hooks-feedback.jsonl`` in `data_dir`."""
+
     audit_log: Annotated[Path | None, BeforeValidator(_off_is_none)] = Field(default_factory=default_audit_log)
     """JSON-lines file that every assessment is recorded in, without patient data; ``off`` keeps no record."""
+    data_dir: Path = Field(default_factory=default_data_dir)
+    """Folder of what a service keeps: its SQLite file, and images, records and reports by content."""
+    database_url: SecretStr | None = None
+    """Database of the store, such as ``postgresql://cds@db.example/cds``; None means a SQLite file in `data_dir`."""
+    database_password_file: Path | None = None
+    """File with the password of the database, which then need not stand in its address."""
+    store: Literal["on", "off"] = "on"
+    """Whether ``cds serve`` keeps cases; ``off`` keeps nothing, and there is no history and no feedback."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
     """Least severe message that is written to standard error."""
 
@@ -105,6 +148,16 @@ class Settings(BaseSettings):
     def max_image_bytes(self) -> int:
         """`max_image_mib` in bytes."""
         return self.max_image_mib * MEBIBYTE
+
+    @property
+    def hooks_max_request_bytes(self) -> int:
+        """`hooks_max_request_mib` in bytes."""
+        return self.hooks_max_request_mib * MEBIBYTE
+
+    @property
+    def hooks_feedback_path(self) -> Path:
+        """`hooks_feedback_log`, or its place in `data_dir`."""
+        return self.hooks_feedback_log or self.data_dir / "hooks-feedback.jsonl"
 
     @property
     def max_record_bytes(self) -> int:

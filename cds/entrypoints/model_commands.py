@@ -127,6 +127,13 @@ def train_bone_age(
     out: OutOption,
     config: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="YAML of settings.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in --out.")] = False,
+    fold: Annotated[
+        int | None, typer.Option(min=0, help="Train this fold only; processes may share the folds of one --out.")
+    ] = None,
+    continue_from: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Begin with the networks of this earlier training."),
+    ] = None,
     from_folds: Annotated[
         Path | None,
         typer.Option(exists=True, file_okay=False, help="Train nothing: release the finished folds of this training."),
@@ -143,7 +150,16 @@ def train_bone_age(
         from imaging.bone_age.training import read_config
         from imaging.bone_age.training import run as train
 
-        train(data, out, config=read_config(config), resume=resume, command=command, report=_note)
+        train(
+            data,
+            out,
+            config=read_config(config),
+            resume=resume,
+            fold=fold,
+            continue_from=continue_from,
+            command=command,
+            report=_note,
+        )
 
 
 @train_app.command("risk")

@@ -196,6 +196,6 @@ def _part(tensors: StateDict, name: str) -> StateDict:
 
 
 def _network(tensors: StateDict, number: int, manifest: BoneAgeManifest) -> BoneAgeNetwork:
-    network = BoneAgeNetwork(manifest.graph, width=manifest.width)
+    network = BoneAgeNetwork(manifest.graph, width=manifest.width, zoom=manifest.zoom)
     network.load_state_dict(_part(tensors, f"fold{number}"))
     return network

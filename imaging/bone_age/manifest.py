@@ -28,6 +28,8 @@ class BoneAgeManifest:
     """``lite0`` or ``residual``."""
     width: float
     """Factor of the networks' channels."""
+    zoom: float
+    """Factor by which the networks enlarge the picture first."""
     folds: tuple[int, ...]
     """Numbers of the networks in the weight file."""
     fold_count: int
@@ -81,6 +83,7 @@ def _parse(folder: Path, document: dict[str, Any]) -> BoneAgeManifest:
         sha256=str(document["sha256"]),
         graph=str(document["network"]["graph"]),
         width=float(document["network"]["width"]),
+        zoom=float(document["network"].get("zoom", 1.0)),
         folds=tuple(int(number) for number in document["network"]["folds"]),
         fold_count=int(document["network"]["fold_count"]),
         preprocessing=str(document["preprocessing"]),

@@ -215,6 +215,7 @@ def _document(
         "network": {
             "graph": config.graph,
             "width": config.width,
+            "zoom": config.zoom,
             "folds": [fold.number for fold in folds],
             "fold_count": config.folds,
             "answer": "mean over the networks and over each picture and its mirror image",

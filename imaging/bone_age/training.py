@@ -64,6 +64,8 @@ class BoneAgeConfig:
     """Of a ``lite0`` backbone that does not begin with nothing; its 5x5 depthwise kernels stay fixed too."""
     width: float = 1.0
     """Factor of the channels of ``residual``."""
+    zoom: float = 1.0
+    """Factor by which the network enlarges the pictures first, 1 to 4."""
     limit: int | None = None
     """Hands used; None for all."""
     seed: int = 20261122
@@ -95,7 +97,7 @@ def read_config(path: Path | None) -> BoneAgeConfig:
     if wrong := _wrong_values(config):
         raise TrainingDataError(
             f"The configuration gives {', '.join(wrong)} a value that it cannot have",
-            remedy="Give numbers above 0; folds from 2 on; dropout and hidden_sex from 0 to below 1",
+            remedy="Give numbers above 0; folds from 2 on; zoom from 1 to 4; dropout and hidden_sex from 0 to below 1",
         )
     return config
 
@@ -112,6 +114,8 @@ def _wrong_values(config: BoneAgeConfig) -> list[str]:
             wrong.append(name)
     shares = (("dropout", config.dropout), ("hidden_sex", config.hidden_sex))
     wrong += [name for name, value in shares if not _number(value) or not 0 <= value < 1]
+    if not _number(config.zoom) or not 1 <= config.zoom <= 4:
+        wrong.append("zoom")
     choices = (("graph", [*Graph]), ("start", [*Start]))
     wrong += [name for name, allowed in choices if getattr(config, name) not in allowed]
     return wrong + ([] if isinstance(config.precision, str) else ["precision"])
@@ -136,7 +140,7 @@ def make_network(config: BoneAgeConfig, *, started: bool) -> BoneAgeNetwork:
         TrainingDataError: the ImageNet weights are not installed.
         ModelFilesError: the shipped detector cannot be read.
     """
-    network = BoneAgeNetwork(config.graph, dropout=config.dropout, width=config.width)
+    network = BoneAgeNetwork(config.graph, dropout=config.dropout, width=config.width, zoom=config.zoom)
     if started and isinstance(network.features, LiteFeatures) and config.start != Start.NOTHING:
         backbone = network.features.backbone
         if config.start == Start.IMAGENET:
@@ -161,7 +165,14 @@ def start_of(config: BoneAgeConfig) -> str:
 
 
 def train_folds(
-    data: Path, config: BoneAgeConfig, *, out: Path, resume: bool = False, report: Callable[[str], None] = print
+    data: Path,
+    config: BoneAgeConfig,
+    *,
+    out: Path,
+    resume: bool = False,
+    fold: int | None = None,
+    continue_from: Path | None = None,
+    report: Callable[[str], None] = print,
 ) -> Hands:
     """Train one network a fold and write each fold's answers for the hands it had not seen.
 
@@ -170,6 +181,8 @@ def train_folds(
         config: what to do.
         out: folder for ``fold-N/`` with checkpoints, weights and out-of-fold answers.
         resume: go on from what is there; a finished fold is kept.
+        fold: train this one only, so that several machines or processes can share the folds of one folder.
+        continue_from: folder of an earlier training with the same folds, whose networks are begun with.
         report: told about progress.
 
     Returns:
@@ -183,25 +196,55 @@ def train_folds(
     hands = read_hands(data, limit=config.limit)
     for line in hands.left_out:
         report(f"left out: {line}")
-    fold = folds_of(hands.ids, config.folds)
-    if len(set(fold.tolist())) < config.folds:
+    parts = folds_of(hands.ids, config.folds)
+    if fold is not None and not 0 <= fold < config.folds:
+        raise TrainingDataError("There is no such fold", remedy=f"Give a fold from 0 to {config.folds - 1}")
+    if len(set(parts.tolist())) < config.folds:
         raise TrainingDataError(
             "There are too few hands for so many folds", remedy="Give more hands, or fewer folds in the configuration"
         )
     plan = {"config": asdict(config), "data_sha256": hands.sha256, "start": start_of(config)}
-    _claim(out, plan, resume=resume)
-    for number in range(config.folds):
+    if continue_from is not None:
+        plan["start"] = _continued(continue_from, config, hands.sha256)
+    _claim(out, plan, resume=resume or fold is not None)
+    for number in range(config.folds) if fold is None else (fold,):
         folder = out / f"fold-{number}"
         if resume and (folder / OUT_OF_FOLD).is_file():
             report(f"fold {number}: already there")
             continue
-        _train_fold(hands, fold == number, config, folder, number, resume)
+        before = None if continue_from is None else continue_from / f"fold-{number}" / NETWORK_NAME
+        _train_fold(hands, parts == number, config, folder, number, resume, before)
         errors = np.load(folder / OUT_OF_FOLD)
         report(
-            f"fold {number}: {np.abs(errors['months'] - hands.months[fold == number]).mean():.2f} months mean absolute "
-            f"error on {int((fold == number).sum())} unseen hands"
+            f"fold {number}: {np.abs(errors['months'] - hands.months[parts == number]).mean():.2f} months mean "
+            f"absolute error on {int((parts == number).sum())} unseen hands"
         )
     return hands
+
+
+def _continued(folder: Path, config: BoneAgeConfig, data_sha256: str) -> str:
+    """What an earlier training began with and did, in words; its folds must leave out the same hands.
+
+    Raises:
+        TrainingDataError: it is no training, or of other hands, folds or networks.
+    """
+    try:
+        before = json.loads((folder / RUN_NAME).read_text(encoding="utf-8"))
+        known = {field.name: before["config"].get(field.name, field.default) for field in fields(BoneAgeConfig)}
+        earlier = BoneAgeConfig(**known)
+        same = before["data_sha256"] == data_sha256
+        start = str(before["start"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TrainingDataError(
+            "The training to be continued from cannot be read", remedy=f"Give the folder that holds its {RUN_NAME}"
+        ) from error
+    shape = ("folds", "limit", "graph", "width")
+    if not same or any(getattr(earlier, name) != getattr(config, name) for name in shape):
+        raise TrainingDataError(
+            "The training to be continued from had other hands, folds or networks",
+            remedy="Give one with the same data, folds, limit, graph and width",
+        )
+    return f"networks of the same folds after {earlier.epochs} epochs at zoom {earlier.zoom:g}, begun with: {start}"
 
 
 def _claim(out: Path, plan: dict[str, Any], *, resume: bool) -> None:
@@ -221,12 +264,23 @@ def _claim(out: Path, plan: dict[str, Any], *, resume: bool) -> None:
 
 
 def _train_fold(
-    hands: Hands, unseen: NDArray[np.bool_], config: BoneAgeConfig, folder: Path, number: int, resume: bool
+    hands: Hands,
+    unseen: NDArray[np.bool_],
+    config: BoneAgeConfig,
+    folder: Path,
+    number: int,
+    resume: bool,
+    before: Path | None,
 ) -> None:
     seed = config.seed + number
     pl.seed_everything(seed, workers=True, verbose=False)
+    network = make_network(config, started=before is None)
+    if before is not None:
+        network.load_state_dict(_state(before))
+        if isinstance(network.features, LiteFeatures):
+            network.features.backbone.freeze_slow_parts(config.frozen_blocks)
     module = BoneAgeRegressor(
-        make_network(config, started=True),
+        network,
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,
         hidden_sex=config.hidden_sex,
@@ -262,6 +316,17 @@ def _train_fold(
     partial.replace(folder / OUT_OF_FOLD)
 
 
+def _state(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a network that an earlier training left."""
+    try:
+        state: dict[str, torch.Tensor] = torch.load(path, weights_only=True)
+    except (OSError, RuntimeError) as error:
+        raise TrainingDataError(
+            "A fold of the training to be continued from is not finished", remedy="Finish that training first"
+        ) from error
+    return state
+
+
 def _last_checkpoint(folder: Path) -> ModelCheckpoint:
     """Keeps the newest epoch as ``last.ckpt``, also of a resumed training.
 
@@ -276,6 +341,8 @@ def run(
     *,
     config: BoneAgeConfig,
     resume: bool = False,
+    fold: int | None = None,
+    continue_from: Path | None = None,
     command: str = "",
     report: Callable[[str], None] = print,
 ) -> Path:
@@ -286,6 +353,8 @@ def run(
         out: folder for folds, weights and manifest.
         config: what to do.
         resume: go on from what is there.
+        fold: train this one only.
+        continue_from: folder of an earlier training whose networks are begun with.
         command: for the manifest.
         report: told about progress.
 
@@ -294,5 +363,5 @@ def run(
     """
     from imaging.bone_age.release import release  # which reads this module's names
 
-    train_folds(data, config, out=out, resume=resume, report=report)
+    train_folds(data, config, out=out, resume=resume, fold=fold, continue_from=continue_from, report=report)
     return release(out, data, out, command=command, report=report)
