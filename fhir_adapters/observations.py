@@ -170,7 +170,8 @@ def newest(
         if isinstance(verdict, NextOlder):
             continue
         notes, reference = reading.notes, candidate.reference
-        if _contradicted(verdict.value, candidates[index:], reading, judge, differ):
+        conflicting = _contradicting(verdict.value, candidates[index:], reading, judge, differ)
+        if conflicting:
             notes.add(FhirWarning.VALUE_CONFLICT, reference)
         if candidate.moment is None:
             unreadable = candidate.unreadable_date
@@ -178,7 +179,13 @@ def newest(
         if candidate.entry.resource.get("status") == "preliminary":
             notes.add(FhirWarning.VALUE_PRELIMINARY, reference)
         effective = candidate.moment.until(reading.as_of) if candidate.moment is not None else None
-        return Sourced(value=verdict.value, resource=reference, effective=effective, comparator=verdict.comparator)
+        return Sourced(
+            value=verdict.value,
+            resource=reference,
+            effective=effective,
+            comparator=verdict.comparator,
+            conflicting=conflicting,
+        )
     return None
 
 
@@ -219,26 +226,27 @@ def is_adult(candidate: Candidate, reading: Reading) -> bool:
     return reading.born is not None and when is not None and completed_years(reading.born, when) >= ADULT_YEARS
 
 
-def _contradicted(
+def _contradicting(
     value: T,
     candidates: Sequence[Candidate],
     reading: Reading,
     judge: Callable[[Candidate, Reading], Verdict[T]],
     differ: Callable[[T, T], bool],
-) -> bool:
-    """Whether a later candidate of the same moment as the first says something else."""
+) -> tuple[tuple[T, str], ...]:
+    """What later candidates of the same moment as the first say instead, each with its resource."""
     moment = candidates[0].moment
     if moment is None:
-        return False
+        return ()
     quiet = None
+    found: list[tuple[T, str]] = []
     for other in candidates[1:]:
         if other.moment != moment:
-            return False
+            break
         quiet = quiet or replace(reading, notes=Notes())
         verdict = judge(other, quiet)
         if isinstance(verdict, Usable) and differ(value, verdict.value):
-            return True
-    return False
+            found.append((verdict.value, other.reference))
+    return tuple(found)
 
 
 def judge_number(

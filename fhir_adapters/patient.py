@@ -68,6 +68,11 @@ class ConditionKind(StrEnum):
     PERIPHERAL_ARTERY_DISEASE = "peripheral_artery_disease"
     MALNUTRITION = "malnutrition"
     """Protein-energy malnutrition, moderate or severe."""
+    HEART_FAILURE = "heart_failure"
+    PEPTIC_ULCER = "peptic_ulcer"
+    """Ulcer of stomach, duodenum or jejunum, now or ever."""
+    OESOPHAGEAL_DISEASE = "oesophageal_disease"
+    """Oesophagitis, reflux, stricture, achalasia, Barrett's oesophagus."""
 
 
 class DrugClass(StrEnum):
@@ -99,6 +104,11 @@ class DrugClass(StrEnum):
     AROMATASE_INHIBITOR = "aromatase_inhibitor"
     ANDROGEN_DEPRIVATION = "androgen_deprivation"
     HORMONE_REPLACEMENT = "hormone_replacement"
+    ACE_INHIBITOR_OR_ARB = "ace_inhibitor_or_arb"
+    """Inhibitor of the angiotensin converting enzyme, or blocker of the angiotensin receptor."""
+    DIURETIC = "diuretic"
+    """Loop or potassium-sparing; thiazides have a class of their own."""
+    ANTIPLATELET = "antiplatelet"
 
 
 class FractureSiteGroup(StrEnum):
@@ -134,6 +144,8 @@ class Sourced(Generic[T]):
     """Every resource a computed value rests on (`resource` is the newest of them); empty for a recorded value."""
     comparator: str | None = None
     """``<``, ``<=``, ``>`` or ``>=`` when the record gives only this bound; None for an exact value."""
+    conflicting: tuple[tuple[T, str], ...] = ()
+    """Other values of the same moment that cannot be right together with `value`, each with its resource."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,14 +9,20 @@ Map
 ``facts``              the case as the rules see it.
 ``evidence_base``      the evidence base (YAML in ``evidence/``); ``evidence_model`` and ``evidence_reader`` beside it.
 ``statements``         makes every sentence and checks its citations.
-``severity``           grade, reasons and open questions; with ``red_flags``, ``thresholds`` and ``measured``.
-``healing``            weeks to union and non-union; with ``union_times`` and ``healing_factors``.
-``contraindications``  what forbids, spaces or cautions calcium and vitamin D; ``drug_safety`` for bone and pain drugs.
+``severity``           grade, reasons and open questions; with ``red_flags``, ``thresholds``, ``measured`` and
+                       ``severity_checks`` (who is seen the same day; what the record asks for before theatre).
+``healing``            weeks to union, exact percentiles; with ``union_times`` and ``healing_factors``.
+``healing_nonunion``   the range of the risk of non-union; ``healing_simulation`` draws what has no closed form.
+``healing_what_if``    the same estimate without one modifiable factor. ``healing_learned``: a site's own outcomes.
+``contraindications``  what forbids, spaces or cautions calcium and vitamin D, with ``interactions``; ``drug_safety``
+                       and ``pain_drugs`` for bone and pain drugs.
+``ordered_drugs``      the same rules for a drug that is being ordered.
 ``supplementation``    calcium and vitamin D; with ``intakes``. ``lifestyle``: protein, vitamin C, smoking, alcohol.
 ``prognosis``          the risk of the next fracture in words, and treatment thresholds.
 ``fragility``          weak bone or force alone; with ``fragility_sites``, ``fragility_causes``, ``fragility_reasons``.
-``aftercare``          follow-up imaging and rehabilitation. ``bone_health``: the lines that `fragility` switches.
+``aftercare``          follow-up imaging; ``rehabilitation`` by site. ``bone_health``: lines that `fragility` switches.
 ``growth_plate``       growth left, remodelling and the growth plate, by skeletal age where it was read.
+``combination``        image alone, patient alone, together; ``combination_prior``, ``_odds`` and ``_bands``.
 ``narrative``          the summary, the limitations and the list of sources.
 ``guard``              unverified evidence never drives a recommendation alone.
 ``warnings``           every warning code in words. ``errors``: what can go wrong.

@@ -13,6 +13,7 @@ from fusion.sites import SITE_NAMES
 from fusion.statements import CLINICIAN, Writer, plain, sentence
 
 BLOOD_TESTS = "care.fls.blood_tests"
+PARATHYROID = "care.hyperparathyroidism.surgery"
 TESTS = (
     "blood count, ESR or CRP, calcium, albumin, creatinine, phosphate, alkaline phosphatase, liver enzymes, thyroid"
     " function"
@@ -24,13 +25,16 @@ def bone_health_steps(facts: CaseFacts, writer: Writer) -> list[FollowUp]:
     """Every line of the case's pathway, and a review of osteoporosis that no pathway covers."""
     pathway = bone_health_pathway(facts)
     if pathway in _LIAISON:
-        return _fracture_liaison(facts, writer, conditional=pathway is not BoneHealthPathway.FRACTURE_LIAISON)
+        conditional = pathway is not BoneHealthPathway.FRACTURE_LIAISON
+        liaison = _fracture_liaison(facts, writer, conditional=conditional)
+        return [*liaison, *_parathyroid(facts, writer, pathway)]
     steps = {
         BoneHealthPathway.BONE_DENSITY: _bone_density,
         BoneHealthPathway.YOUNG_ADULT: _young_adult,
         BoneHealthPathway.PAEDIATRIC: _paediatric,
     }
     found = steps[pathway](facts, writer) if pathway in steps else []
+    found += _parathyroid(facts, writer, pathway)
     return [*found, *_bone_health_review(facts, writer, covered=pathway is BoneHealthPathway.YOUNG_ADULT)]
 
 
@@ -174,6 +178,21 @@ def _paediatric(facts: CaseFacts, writer: Writer) -> list[FollowUp]:
         record=tuple(one for one in fractures if one != "present") or facts.fracture_record,
     )
     return [_step("Bone health of a child with several fractures", statement)]
+
+
+def _parathyroid(facts: CaseFacts, writer: Writer, pathway: BoneHealthPathway) -> list[FollowUp]:
+    """Primary hyperparathyroidism with a fragility fracture or osteoporosis: the bone is a reason to operate."""
+    entry = facts.condition(ConditionKind.PRIMARY_HYPERPARATHYROIDISM)
+    fragile = pathway in {BoneHealthPathway.FRACTURE_LIAISON, BoneHealthPathway.YOUNG_ADULT}
+    if entry is None or not (fragile or facts.osteoporosis is not None):
+        return []
+    statement = writer.say(
+        "follow_up.parathyroid",
+        "Primary hyperparathyroidism with fragile bone: ask the endocrine team about parathyroid surgery.",
+        evidence=(PARATHYROID,),
+        record=(entry.resource,),
+    )
+    return [_step("Parathyroid surgery?", statement)]
 
 
 def _bone_health_review(facts: CaseFacts, writer: Writer, *, covered: bool) -> list[FollowUp]:

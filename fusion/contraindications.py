@@ -9,8 +9,17 @@ from dataclasses import dataclass
 
 from fhir_adapters.patient import ConditionEntry, ConditionKind, DrugClass
 from fusion.advice_lines import safety_line
-from fusion.facts import ADULT_FROM_YEARS, FRAGILITY_FROM_YEARS, CaseFacts, references
+from fusion.facts import (
+    ADULT_FROM_YEARS,
+    FRAGILITY_FROM_YEARS,
+    CaseFacts,
+    highest,
+    lowest,
+    references,
+    resources,
+)
 from fusion.intakes import calcium_limit
+from fusion.interactions import INTERACTIONS
 from fusion.results import Advice, AdviceAction
 from fusion.statements import CLINICIAN, Writer, plain
 
@@ -19,6 +28,11 @@ Rule = Callable[[CaseFacts, Writer], tuple[Advice, ...]]
 SERUM_CALCIUM = "care.calcium.serum_reference"
 EGFR_SUPPLEMENTS = "care.specialist.egfr30_calcium_vitamin_d"
 HYPERCALCAEMIA = "care.avoid.hypercalcaemia_calcium_vitamin_d"
+CALCIUM_URGENCY = "care.hypercalcaemia.urgency"
+CALCIUM_TESTS = "care.hypercalcaemia.tests"
+THIAZIDE_HIGH = "care.avoid.hypercalcaemia_thiazide"
+CONFLICT = "care.lab.conflict"
+EGFR_BISPHOSPHONATE = "care.avoid.egfr35_alendronate_zoledronate"
 BOTH = "calcium_and_vitamin_d"
 """Agent of a line on both supplements."""
 ABOVE_LIMIT = "care.avoid.total_intake_above_ul"
@@ -61,25 +75,79 @@ def _taken(facts: CaseFacts, agent: str) -> tuple[str, tuple[str, ...]]:
 
 def hypercalcaemia(facts: CaseFacts, writer: Writer) -> tuple[Advice, ...]:
     """Recorded hypercalcaemia, or a total serum calcium above the reference range."""
-    entry = facts.condition(ConditionKind.HYPERCALCAEMIA)
-    serum = None if facts.patient is None else facts.patient.calcium_mmol_l
-    upper = writer.value(SERUM_CALCIUM, "high")
-    high = serum is not None and serum.value > upper
-    if entry is None and not high:
+    high = _high_calcium(facts, writer)
+    if high is None:
         return ()
-    evidence: tuple[str, ...] = (HYPERCALCAEMIA,)
-    record: tuple[str, ...] = () if entry is None else (entry.resource,)
-    why = "Hypercalcaemia"
-    if serum is not None and high:
-        evidence += (SERUM_CALCIUM,)
-        record += (serum.resource,)
-        why = f"Total calcium {serum.value:.2f} mmol/L, above {upper:.2f}; check it adjusted for albumin"
     lines = []
     for agent, words in _WORDS.items():
         already, taken = _taken(facts, agent)
-        text = f"{why}: no {words} until the cause is known.{already}"
+        text = f"{high.why}: no {words} while calcium is high.{already}"
+        rule, record = f"hypercalcaemia.{agent}", high.record + taken
+        lines.append(safety_line(writer, AdviceAction.AVOID, agent, rule, text, high.evidence, record))
+    return (*_how_urgent(high, writer), *lines, *_drugs_that_raise_or_suffer(facts, high, writer))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _HighCalcium:
+    """Why calcium counts as high."""
+
+    why: str
+    serum: float | None
+    """The highest value that counts, mmol/L; None when only a diagnosis says so or the value is not high."""
+    evidence: tuple[str, ...]
+    record: tuple[str, ...]
+
+
+def _high_calcium(facts: CaseFacts, writer: Writer) -> _HighCalcium | None:
+    entry = facts.condition(ConditionKind.HYPERCALCAEMIA)
+    serum = None if facts.patient is None else facts.patient.calcium_mmol_l
+    upper = writer.value(SERUM_CALCIUM, "high")
+    value = None if serum is None or highest(serum) <= upper else highest(serum)
+    if entry is None and value is None:
+        return None
+    record: tuple[str, ...] = () if entry is None else (entry.resource,)
+    if serum is None or value is None:
+        return _HighCalcium(why="Hypercalcaemia", serum=None, evidence=(HYPERCALCAEMIA,), record=record)
+    contradicted = " (the record also gives another value)" if serum.conflicting else ""
+    why = f"Total calcium {value:.2f} mmol/L, above {upper:.2f}{contradicted}; check it adjusted for albumin"
+    evidence = (HYPERCALCAEMIA, SERUM_CALCIUM, *((CONFLICT,) if serum.conflicting else ()))
+    return _HighCalcium(why=why, serum=value, evidence=evidence, record=(*record, *resources(serum)))
+
+
+def _how_urgent(high: _HighCalcium, writer: Writer) -> tuple[Advice, ...]:
+    """When the calcium itself must be treated, and what finds its cause."""
+    prompt, urgent = (writer.value(CALCIUM_URGENCY, key) for key in ("prompt_from", "urgent_above"))
+    tests = "repeat adjusted calcium with parathyroid hormone, phosphate, kidney tests and an ECG"
+    if high.serum is None or high.serum < prompt:
+        text = f"High calcium: find or confirm the cause before an operation; {tests}."
+        action = AdviceAction.INFORM
+        evidence: tuple[str, ...] = (CALCIUM_TESTS,)
+    else:
+        when = (
+            f"above {plain(urgent)}: correct it urgently, before any operation"
+            if high.serum > urgent
+            else f"from {plain(prompt)}: treat it promptly, today"
+        )
+        text = f"Calcium {high.serum:.2f} mmol/L, {when}; {tests}."
+        action, evidence = AdviceAction.CORRECT_FIRST, (CALCIUM_URGENCY, CALCIUM_TESTS)
+    return (safety_line(writer, action, "calcium", "hypercalcaemia.urgency", text, evidence, high.record),)
+
+
+def _drugs_that_raise_or_suffer(facts: CaseFacts, high: _HighCalcium, writer: Writer) -> tuple[Advice, ...]:
+    lines = []
+    if thiazides := facts.drugs(DrugClass.THIAZIDE):
+        text = "High calcium on a thiazide: it may be a cause; review stopping it."
+        record = (*references(thiazides), *high.record)
         lines.append(
-            safety_line(writer, AdviceAction.AVOID, agent, f"hypercalcaemia.{agent}", text, evidence, record + taken)
+            safety_line(
+                writer, AdviceAction.AVOID, "thiazide", "hypercalcaemia.thiazide", text, (THIAZIDE_HIGH,), record
+            )
+        )
+    if digoxin := facts.drugs(DrugClass.DIGOXIN):
+        text = "High calcium on digoxin: it makes digoxin toxic; ECG and digoxin level now."
+        evidence, record = ("care.caution.digoxin_calcium",), (*references(digoxin), *high.record)
+        lines.append(
+            safety_line(writer, AdviceAction.CAUTION, "digoxin", "hypercalcaemia.digoxin", text, evidence, record)
         )
     return tuple(lines)
 
@@ -105,7 +173,10 @@ def sarcoidosis(facts: CaseFacts, writer: Writer) -> tuple[Advice, ...]:
     if entry is None or not advises_supplements(facts):
         return ()
     already, taken = _taken(facts, "vitamin_d")
-    text = f"Sarcoidosis: vitamin D may raise calcium; leave it to a specialist.{already}"
+    text = (
+        "Sarcoidosis: vitamin D may raise calcium; leave it to a specialist, with calcium checked in blood and urine."
+        f"{already}"
+    )
     evidence = ("care.specialist.sarcoidosis_vitamin_d",)
     return (
         safety_line(
@@ -157,12 +228,12 @@ def kidney_function(facts: CaseFacts, writer: Writer) -> tuple[Advice, ...]:
             ),
         )
     limit = writer.value(EGFR_SUPPLEMENTS)
-    if egfr.value >= limit:
+    if lowest(egfr) >= limit:
         return ()
     lines = []
     for agent, words in _WORDS.items():
         already, taken = _taken(facts, agent)
-        text = f"eGFR {plain(egfr.value)}, below {plain(limit)}: {words} only by a specialist.{already}"
+        text = f"eGFR {plain(lowest(egfr))}, below {plain(limit)}: {words} only by a specialist.{already}"
         lines.append(
             safety_line(
                 writer,
@@ -170,8 +241,8 @@ def kidney_function(facts: CaseFacts, writer: Writer) -> tuple[Advice, ...]:
                 agent,
                 f"egfr.{agent}",
                 text,
-                (EGFR_SUPPLEMENTS,),
-                (egfr.resource, *taken),
+                (EGFR_SUPPLEMENTS, *((CONFLICT,) if egfr.conflicting else ())),
+                (*resources(egfr), *taken),
             )
         )
     return tuple(lines)
@@ -212,106 +283,18 @@ def _ever(facts: CaseFacts, kind: ConditionKind) -> ConditionEntry | None:
 # --- interactions
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Interaction:
-    """A drug that a supplement meets."""
-
-    drugs: tuple[DrugClass, ...]
-    action: AdviceAction
-    agent: str
-    evidence: str
-    words: str
-    """With ``{low}`` and ``{high}`` where the hours of the entry go."""
-
-
-_INTERACTIONS: dict[str, _Interaction] = {
-    "levothyroxine": _Interaction(
-        drugs=(DrugClass.LEVOTHYROXINE,),
-        action=AdviceAction.SEPARATE,
-        agent="calcium",
-        evidence="care.separate.levothyroxine_calcium",
-        words="Levothyroxine: keep calcium at least {low} hours apart.",
-    ),
-    "oral_bisphosphonate": _Interaction(
-        drugs=(DrugClass.ORAL_BISPHOSPHONATE,),
-        action=AdviceAction.SEPARATE,
-        agent="calcium",
-        evidence="care.separate.oral_bisphosphonate_calcium",
-        words="Oral bisphosphonate: take it first, calcium at least {low} hour later.",
-    ),
-    "iron_zinc_strontium": _Interaction(
-        drugs=(
-            DrugClass.IRON,
-            DrugClass.ZINC,
-            DrugClass.STRONTIUM,
-        ),
-        action=AdviceAction.SEPARATE,
-        agent="calcium",
-        evidence="care.separate.iron_zinc_strontium_calcium",
-        words="Iron, zinc or strontium: keep calcium at least {low} hours apart.",
-    ),
-    "tetracycline": _Interaction(
-        drugs=(DrugClass.TETRACYCLINE,),
-        action=AdviceAction.SEPARATE,
-        agent="calcium",
-        evidence="care.separate.tetracycline_calcium",
-        words="Tetracycline: take it at least {low} hours before or 4 to {high} hours after calcium.",
-    ),
-    "quinolone": _Interaction(
-        drugs=(DrugClass.QUINOLONE,),
-        action=AdviceAction.SEPARATE,
-        agent="calcium",
-        evidence="care.separate.quinolone_calcium",
-        words="Quinolone: take it at least {low} hours before or {high} hours after calcium.",
-    ),
-    "thiazide": _Interaction(
-        drugs=(DrugClass.THIAZIDE,),
-        action=AdviceAction.CAUTION,
-        agent="calcium",
-        evidence="care.caution.thiazide_calcium",
-        words="Thiazide with calcium or vitamin D: monitor serum calcium.",
-    ),
-    "digoxin": _Interaction(
-        drugs=(DrugClass.DIGOXIN,),
-        action=AdviceAction.CAUTION,
-        agent="calcium",
-        evidence="care.caution.digoxin_calcium",
-        words="Digoxin with calcium or vitamin D: monitor ECG and serum calcium; hypercalcaemia makes digoxin toxic.",
-    ),
-    "glucocorticoid": _Interaction(
-        drugs=(DrugClass.SYSTEMIC_GLUCOCORTICOID,),
-        action=AdviceAction.CAUTION,
-        agent="calcium",
-        evidence="care.caution.glucocorticoid_calcium",
-        words="Glucocorticoid: calcium is absorbed less; review the dose.",
-    ),
-    "orlistat_cholestyramine": _Interaction(
-        drugs=(
-            DrugClass.ORLISTAT,
-            DrugClass.CHOLESTYRAMINE,
-        ),
-        action=AdviceAction.CAUTION,
-        agent="vitamin_d",
-        evidence="care.caution.orlistat_cholestyramine_vitamin_d",
-        words="Orlistat or cholestyramine: vitamin D is absorbed less.",
-    ),
-    "anticonvulsant": _Interaction(
-        drugs=(DrugClass.ANTICONVULSANT,),
-        action=AdviceAction.CAUTION,
-        agent="vitamin_d",
-        evidence="care.caution.anticonvulsant_vitamin_d",
-        words="Anticonvulsant: phenytoin and barbiturates break vitamin D down faster; the dose may need review.",
-    ),
-}
-
-
 def interactions(facts: CaseFacts, writer: Writer) -> tuple[Advice, ...]:
     """Drugs that a supplement meets, now or once it is started."""
     if not advises_supplements(facts):
         return ()
     lines = []
-    for name, one in _INTERACTIONS.items():
-        if not (drugs := facts.drugs(*one.drugs)):
+    # Where calcium is to be avoided, or the drug itself, hours apart are the wrong advice.
+    high = _high_calcium(facts, writer) is not None
+    egfr = facts.egfr
+    no_bisphosphonate = egfr is not None and lowest(egfr) < writer.value(EGFR_BISPHOSPHONATE)
+    for name, one in INTERACTIONS.items():
+        moot = (high and one.agent == "calcium") or (no_bisphosphonate and name == "oral_bisphosphonate")
+        if moot or not (drugs := facts.drugs(*one.drugs)):
             continue
         entry = writer.evidence[one.evidence]
         ends = {end: plain(entry.number(end)) for end in ("low", "high") if getattr(entry, end) is not None}

@@ -20,7 +20,7 @@ import yaml
 from fusion.errors import EvidenceError
 from fusion.evidence_model import EvidenceEntry, EvidenceGrade, EvidenceStatus, Measure, Source
 
-FAMILIES = ("healing", "severity", "care", "risk", "growth")
+FAMILIES = ("healing", "severity", "care", "risk", "growth", "diagnosis")
 """Names of the entry files, and first part of every identifier in them."""
 ENTRY_SCHEMA = "fracture-cds.evidence/1"
 SOURCE_SCHEMA = "fracture-cds.sources/1"

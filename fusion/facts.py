@@ -145,6 +145,11 @@ class CaseFacts:
         return True if self.context.gustilo is not None else self.context.open_wound
 
     @property
+    def vascular_deficit(self) -> bool | None:
+        """Whether perfusion is impaired; Gustilo IIIC means an artery that needs repair."""
+        return True if self.context.gustilo is Gustilo.IIIC else self.context.vascular_deficit
+
+    @property
     def gustilo_two_or_more(self) -> bool:
         """The clinician graded the open fracture II or worse."""
         return self.context.gustilo is not None and self.context.gustilo is not Gustilo.I
@@ -296,6 +301,7 @@ class CaseFacts:
         c = self.context
         found = {
             "gustilo_and_open_wound": c.gustilo is not None and c.open_wound is False,
+            "gustilo_and_vascular_deficit": c.gustilo is Gustilo.IIIC and c.vascular_deficit is False,
             "fracture_type_and_dislocation": (
                 c.fracture_type is FractureType.FRACTURE_DISLOCATION and c.dislocation is False
             ),
@@ -315,6 +321,21 @@ class CaseFacts:
         """The stated site cannot lie in the region of the radiograph."""
         site, region = self.context.site, self.region
         return site is not None and region is not None and not site_fits_region(site, region)
+
+
+def highest(value: Sourced[float]) -> float:
+    """The value, or a higher one that the record gives for the same moment: for a rule that fears high values."""
+    return max((value.value, *(other for other, _ in value.conflicting)))
+
+
+def lowest(value: Sourced[float]) -> float:
+    """The value, or a lower one that the record gives for the same moment: for a rule that fears low values."""
+    return min((value.value, *(other for other, _ in value.conflicting)))
+
+
+def resources(value: Sourced[float]) -> tuple[str, ...]:
+    """Where a value, and any that contradicts it, come from."""
+    return (value.resource, *(resource for _, resource in value.conflicting))
 
 
 def references(items: Iterable[ConditionEntry | MedicationEntry]) -> tuple[str, ...]:

@@ -220,6 +220,12 @@ def _coded_as_pathological(facts: CaseFacts, writer: Writer) -> Iterator[Stateme
     yield writer.say("fragility.coded_pathological", text, evidence=(LESION,), record=coded.resources)
 
 
+def _density_would_help(facts: CaseFacts) -> bool:
+    """Not where it is known, nor after high-energy trauma below 50 years, where nobody would measure it."""
+    young_crash = facts.context.mechanism is Mechanism.HIGH_ENERGY and facts.younger_than(FRAGILITY_FROM_YEARS)
+    return not facts.t_scores and find_causes(facts).osteoporosis is None and not young_crash
+
+
 def _to_narrow(facts: CaseFacts, writer: Writer, classes: frozenset[SiteClass]) -> Iterator[Statement]:
     if classes == {SiteClass.NOT_COUNTED}:
         return
@@ -229,7 +235,7 @@ def _to_narrow(facts: CaseFacts, writer: Writer, classes: frozenset[SiteClass]) 
             ("the mechanism", facts.context.mechanism is None),
             ("the age", facts.age_years is None),
             ("the site", facts.context.site is None and len(classes) > 1),
-            ("a bone density", not facts.t_scores and find_causes(facts).osteoporosis is None),
+            ("a bone density", _density_would_help(facts)),
         )
         if missing
     ]

@@ -1,43 +1,23 @@
 """Weeks to union as an interval, what moved it, and the range of the risk of non-union."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from fusion.context import FractureType
 from fusion.facts import ADULT_FROM_YEARS, CaseFacts
-from fusion.healing_factors import OVERLAP, Factor, combined_odds, healing_factors, names
-from fusion.results import Certainty, HealingEstimate, Statement
+from fusion.healing_factors import Effect, Factor, healing_factors
+from fusion.healing_learned import beside_of, origin_note
+from fusion.healing_nonunion import adult_rates, moved_rates, nonunion
+from fusion.healing_what_if import Window, what_if
+from fusion.results import Certainty, HealingEstimate, Statement, UnionWeeks
 from fusion.sites import HIP_SITES, SITE_NAMES, FractureSite
-from fusion.statements import CLINICIAN, Writer, join, percent, plain, weeks
-from fusion.union_times import INTERVAL_PERCENTILES, RANGE_METHOD, Group, combine, groups_for
+from fusion.statements import CLINICIAN, Writer, join, plain, weeks
+from fusion.union_times import INTERVAL_PERCENTILES, RANGE_METHOD, Beside, Group, LogNormal, combine, groups_for
+from tabular.results import LearnedHealing
 
-_Z80 = 1.281552
-"""Half width of an 80 % interval in standard deviations."""
-_RATE = "healing.nonunion_rate."
-GENERAL_RATES = ("all_adult", "all_long_bones", "all_18_bones")
-CLAIMS_RATES = frozenset({"metacarpal", "radius", "scaphoid", "tibia_fibula", "femur"})
-"""Rates from insurance claims, which run higher than a national register."""
-SITE_RATES: dict[FractureSite, tuple[str, ...]] = {
-    FractureSite.METACARPAL: ("metacarpal",),
-    FractureSite.DISTAL_RADIUS: ("radius",),
-    FractureSite.FOREARM_SHAFT: ("radius",),
-    FractureSite.SCAPHOID_DISTAL: ("scaphoid",),
-    FractureSite.SCAPHOID_WAIST: ("scaphoid", "scaphoid_waist"),
-    FractureSite.SCAPHOID_PROXIMAL: ("scaphoid",),
-    FractureSite.HUMERUS_SHAFT: (
-        "humerus_shaft_closed",
-        "humerus_shaft_middle_third",
-        "humerus_shaft_proximal_third",
-    ),
-    FractureSite.FEMORAL_SHAFT: ("femur",),
-    FractureSite.TIBIAL_SHAFT: (
-        "tibia_closed_brace",
-        "tibia_nail",
-        "tibia_or_clavicle_young_peak",
-        "tibia_fibula",
-    ),
-    FractureSite.CLAVICLE: ("all_adult", "tibia_or_clavicle_young_peak"),
-}
-"""Sources of the adult rate of non-union, by site; every other site uses the general rates."""
+COMMINUTED_TIBIA = "healing.nonunion.comminution_tibia.tian2020"
+HBA1C = ("healing.nonunion.hba1c_per_point.jot2023", "healing.nonunion.hba1c_above_10_neck")
 
 _PERKINS_SHAFTS = {
     FractureSite.FOREARM_SHAFT: "upper",
@@ -49,29 +29,79 @@ _PERKINS_SHAFTS = {
 _PERKINS_PATTERNS = {FractureType.SPIRAL: "spiral", FractureType.TRANSVERSE: "transverse"}
 
 
-def estimate_healing(facts: CaseFacts, writer: Writer) -> HealingEstimate | None:
-    """Time to union and risk of non-union; None without a fracture or without a site that has figures."""
+def estimate_healing(facts: CaseFacts, writer: Writer, learned: LearnedHealing | None = None) -> HealingEstimate | None:
+    """Time to union and risk of non-union; None without a fracture or without a site that has figures.
+
+    Args:
+        facts: the case.
+        writer: makes the sentences.
+        learned: what a model of this site's own outcomes says; mixed into the window with the weight it earned.
+    """
     if not facts.has_fracture or not facts.sites:
         return None
     groups = groups_for(facts, writer)
     factors = healing_factors(facts, writer)
-    timed = [factor.time for factor in factors if factor.time is not None]
-    span = combine(
-        groups,
-        sum(one.log_ratio for one in timed),
-        math.sqrt(sum(one.log_error**2 for one in timed)),
-    )
-    low, high, nonunion = _nonunion(facts, factors, writer)
+    published = window_of(groups, factors)
+    beside = beside_of(learned)
+    shown = published if beside is None else window_of(groups, factors, beside)
+    low, high, statement = nonunion(facts, factors, writer)
+    rates = adult_rates(facts, writer)
+
+    def estimate(some: Sequence[Factor]) -> Window:
+        ends = (low, high) if rates is None else moved_rates(rates, some, writer)
+        return Window(weeks=window_of(groups, some), nonunion_low=ends[0], nonunion_high=ends[1])
+
     return HealingEstimate(
-        median_weeks=span.median,
-        low_weeks=span.low,
-        high_weeks=span.high,
+        median_weeks=shown.median,
+        low_weeks=shown.low,
+        high_weeks=shown.high,
         baseline=_baseline(facts, groups, writer),
         factors=tuple(factor.shown for factor in factors),
         nonunion_low=low,
         nonunion_high=high,
-        nonunion=nonunion,
-        notes=_notes(facts, writer),
+        nonunion=statement,
+        notes=(origin_note(learned, published, facts, writer), *_notes(facts, writer)),
+        what_if=what_if(groups, factors, estimate, writer),
+        published_weeks=None if beside is None else published,
+        learned=learned,
+    )
+
+
+def window_of(groups: Sequence[Group], factors: Sequence[Factor], beside: Beside | None = None) -> UnionWeeks:
+    """Percentiles of the weeks to union with some factors, exact."""
+    effect = total_time(factors)
+    span = combine(groups, effect.log_ratio, effect.log_error, beside)
+    return UnionWeeks(median=span.median, low=span.low, high=span.high)
+
+
+def total_time(factors: Sequence[Factor]) -> Effect:
+    """All effects on the time together; they multiply, and their errors are independent."""
+    timed = [factor.time for factor in factors if factor.time is not None]
+    return Effect(
+        log_ratio=sum(one.log_ratio for one in timed), log_error=math.sqrt(sum(one.log_error**2 for one in timed))
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedForecast:
+    """The published figures of a case as one distribution, to hold recorded outcomes against."""
+
+    parts: tuple[LogNormal, ...]
+    """Every source of every site and age band with all factors, of equal weight."""
+    never: float
+    """Share that does not unite: the middle of the range of non-union on the log scale; 0 where none is published."""
+    base_median_weeks: float
+    """Before any factor."""
+
+
+def published_forecast(facts: CaseFacts, writer: Writer) -> PublishedForecast:
+    """What the published figures foretell for a fracture at a stated site, without any sentence."""
+    groups, factors = groups_for(facts, writer), healing_factors(facts, writer)
+    effect, rates = total_time(factors), adult_rates(facts, writer)
+    parts = [part.shifted(effect.log_ratio, effect.log_error) for group in groups for part in group.parts]
+    ends = (0.0, 0.0) if rates is None else moved_rates(rates, factors, writer)
+    return PublishedForecast(
+        parts=tuple(parts), never=math.sqrt(ends[0] * ends[1]), base_median_weeks=combine(groups, 0.0, 0.0).median
     )
 
 
@@ -91,72 +121,6 @@ def _baseline(facts: CaseFacts, groups: tuple[Group, ...], writer: Writer) -> St
     )
 
 
-# --- non-union
-
-
-def _nonunion(
-    facts: CaseFacts, factors: tuple[Factor, ...], writer: Writer
-) -> tuple[float | None, float | None, Statement | None]:
-    if facts.younger_than(ADULT_FROM_YEARS):
-        return _child_nonunion(facts, writer)
-    if all(site in HIP_SITES for site in facts.sites):
-        return None, None, _hip_nonunion(facts, writer)
-    rates = {site: _site_rates(site, facts, writer) for site in facts.sites if site not in HIP_SITES}
-    base_low = min(low for low, _, _ in rates.values())
-    base_high = max(high for _, high, _ in rates.values())
-    effect = combined_odds(factors, writer)
-    low = _moved(base_low, effect.log_ratio - _Z80 * effect.log_error)
-    high = _moved(base_high, effect.log_ratio + _Z80 * effect.log_error)
-    where = "at this site" if all(site in SITE_RATES for site in rates) else "over all bones"
-    text = f"Published rates for adults {where}: {percent(base_low)} to {percent(base_high)}."
-    evidence = tuple(_RATE + one for _, _, ids in rates.values() for one in ids)
-    if counted := names(factors):
-        text = (
-            f"{text} With {counted}: {percent(low)} to {percent(high)}; the published rates already hold people with"
-            " such factors, so the upper end is likely too high."
-        )
-        evidence = (*evidence, OVERLAP)
-    statement = writer.say(
-        "healing.nonunion", text, evidence=evidence, certainty=Certainty.COMPUTED, record=facts.fracture_record
-    )
-    return low, high, statement
-
-
-def _hip_nonunion(facts: CaseFacts, writer: Writer) -> Statement:
-    """No number: rates over all bones do not carry over to the hip."""
-    text = "No rate of non-union for the hip is in the evidence base, and rates over all bones do not carry over."
-    return writer.say("healing.nonunion", text, certainty=Certainty.COMPUTED, record=facts.fracture_record)
-
-
-def _child_nonunion(facts: CaseFacts, writer: Writer) -> tuple[float | None, float | None, Statement | None]:
-    if facts.sites != (FractureSite.TIBIAL_SHAFT,):
-        return None, None, None
-    name = f"{_RATE}child_tibia"
-    high = writer.value(name)
-    text = f"Fewer than {percent(high)} of children's tibial shaft fractures fail to unite."
-    return 0.0, high, writer.say("healing.nonunion", text, evidence=(name,), record=facts.fracture_record)
-
-
-def _site_rates(site: FractureSite, facts: CaseFacts, writer: Writer) -> tuple[float, float, tuple[str, ...]]:
-    """Lowest and highest published rate of a site, and the entries behind them."""
-    ids = SITE_RATES.get(site, GENERAL_RATES)
-    if site is FractureSite.CLAVICLE and facts.context.displaced is True:
-        ids = (*ids, "clavicle_displaced_midshaft")
-    values = [writer.value(_RATE + one) for one in ids]
-    claims = [writer.value(_RATE + one) for one in ids if one in CLAIMS_RATES]
-    # A claims rate for a site is scaled down by the ratio of register to claims over all bones, to give its low end.
-    scale = writer.value(f"{_RATE}all_adult") / writer.value(f"{_RATE}all_18_bones")
-    if claims:
-        values += [scale * one for one in claims]
-        ids = (*ids, "all_adult", "all_18_bones")
-    return min(values), max(values), tuple(dict.fromkeys(ids))
-
-
-def _moved(rate: float, log_odds: float) -> float:
-    """A rate, 0..1 exclusive, moved on the log-odds scale."""
-    return 1 / (1 + math.exp(-(math.log(rate / (1 - rate)) + log_odds)))
-
-
 # --- notes
 
 
@@ -169,6 +133,7 @@ def _notes(facts: CaseFacts, writer: Writer) -> tuple[Statement, ...]:
             _hip(facts, writer),
             _lesion(facts, writer),
             _comminuted(facts, writer),
+            _diabetes_control(facts, writer),
             _perkins(facts, writer),
             _early_weight_bearing(facts, writer),
         )
@@ -177,7 +142,7 @@ def _notes(facts: CaseFacts, writer: Writer) -> tuple[Statement, ...]:
     found.append(
         writer.say(
             "healing.note.treatment",
-            "The figures mix operated and unoperated fractures; treatment is not among the inputs.",
+            "The figures mix operated and unoperated fractures; treatment and nutrition are not among the inputs.",
             certainty=Certainty.COMPUTED,
         )
     )
@@ -216,8 +181,25 @@ def _lesion(facts: CaseFacts, writer: Writer) -> Statement | None:
 def _comminuted(facts: CaseFacts, writer: Writer) -> Statement | None:
     if facts.context.fracture_type is not FractureType.COMMINUTED:
         return None
+    if facts.sites == (FractureSite.TIBIAL_SHAFT,) and not facts.younger_than(ADULT_FROM_YEARS):
+        text = (
+            "Comminution: tibial fractures of AO type C went with non-union in a meta-analysis, of which no ratio is in"
+            " the evidence base; not counted. Expect the longer part of the interval."
+        )
+        return writer.say("healing.note.comminution", text, evidence=(COMMINUTED_TIBIA,), record=(CLINICIAN,))
     text = "Comminution: the evidence base holds no figure for it; expect the longer part of the interval."
     return writer.say("healing.note.comminution", text, certainty=Certainty.COMPUTED, record=(CLINICIAN,))
+
+
+def _diabetes_control(facts: CaseFacts, writer: Writer) -> Statement | None:
+    """Why better control is not among the what-ifs."""
+    if facts.diabetes is None or facts.younger_than(ADULT_FROM_YEARS):
+        return None
+    text = (
+        "Control of diabetes: HbA1c did not go with complications in 187 operated fractures, and went with non-union of"
+        " the femoral neck above 10 %; the sources disagree, so no figure for better control is given."
+    )
+    return writer.say("healing.note.diabetes_control", text, evidence=HBA1C, record=(facts.diabetes.resource,))
 
 
 def _perkins(facts: CaseFacts, writer: Writer) -> Statement | None:

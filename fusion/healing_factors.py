@@ -2,7 +2,8 @@
 
 A factor counts only when at least one of its sources was verified; unverified sources of the same factor then stand
 beside it and widen it. A factor that rests on unverified sources alone is shown and not counted. Sources that
-disagree are averaged on the log scale, and their disagreement is added to their own error.
+disagree stand side by side: `fusion.healing_simulation` draws from each alike. Their mean on the log scale, with their
+disagreement added to their own error, only ranks the factors.
 """
 
 import math
@@ -43,7 +44,9 @@ class Factor:
     shown: HealingFactor
     time: Effect | None = None
     odds: Effect | None = None
-    """On the odds of non-union; None when it is not counted."""
+    """On the odds of non-union, all sources together; None when it is not counted."""
+    odds_sources: tuple[Effect, ...] = ()
+    """The same source by source; empty when it is not counted."""
 
 
 Rule = Callable[[CaseFacts, Writer], Factor | None]
@@ -60,9 +63,15 @@ def pooled(entries: tuple[EvidenceEntry, ...], writer: Writer) -> Effect:
 
     Risk ratios are used as odds ratios; at the usual rates of non-union the two differ little.
     """
-    logs = [math.log(entry.number()) for entry in entries]
-    variances = [_log_error(entry, writer) ** 2 for entry in entries]
-    return Effect(log_ratio=fmean(logs), log_error=math.sqrt(fmean(variances) + pvariance(logs)))
+    effects = one_by_one(entries, writer)
+    logs = [one.log_ratio for one in effects]
+    error = math.sqrt(fmean(one.log_error**2 for one in effects) + pvariance(logs))
+    return Effect(log_ratio=fmean(logs), log_error=error)
+
+
+def one_by_one(entries: tuple[EvidenceEntry, ...], writer: Writer) -> tuple[Effect, ...]:
+    """Every source of one factor as an effect of its own."""
+    return tuple(Effect(log_ratio=math.log(entry.number()), log_error=_log_error(entry, writer)) for entry in entries)
 
 
 def _log_error(entry: EvidenceEntry, writer: Writer) -> float:
@@ -111,7 +120,9 @@ def _nonunion(
     shown = HealingFactor(
         factor=factor, time_ratio=None, time_ratio_low=None, time_ratio_high=None, statement=statement
     )
-    return Factor(shown=shown, odds=pooled(entries, writer) if counts else None)
+    if not counts:
+        return Factor(shown=shown)
+    return Factor(shown=shown, odds=pooled(entries, writer), odds_sources=one_by_one(entries, writer))
 
 
 def _with_time(
@@ -140,7 +151,7 @@ def _with_time(
     shown = HealingFactor(
         factor=factor, time_ratio=ratio, time_ratio_low=low, time_ratio_high=high, statement=statement
     )
-    return Factor(shown=shown, time=time, odds=pooled(entries, writer))
+    return Factor(shown=shown, time=time, odds=pooled(entries, writer), odds_sources=one_by_one(entries, writer))
 
 
 # --- rules
@@ -350,17 +361,6 @@ ADULT_RULES: tuple[Rule, ...] = (
     vitamin_d_deficiency,
 )
 CHILD_RULES: tuple[Rule, ...] = (nsaid_child,)
-
-
-def combined_odds(factors: tuple[Factor, ...], writer: Writer) -> Effect:
-    """The counted factors together: the strongest in full, the others at half, because they overlap."""
-    counted = sorted((one.odds for one in factors if one.odds is not None), key=lambda one: -abs(one.log_ratio))
-    further = writer.value(OVERLAP)
-    weights = [1.0, *(further for _ in counted[1:])]
-    return Effect(
-        log_ratio=sum(weight * one.log_ratio for weight, one in zip(weights, counted, strict=False)),
-        log_error=math.sqrt(sum((weight * one.log_error) ** 2 for weight, one in zip(weights, counted, strict=False))),
-    )
 
 
 _SPELLED = {"nsaid": "NSAID", "cox2_inhibitor": "COX-2 inhibitor"}

@@ -10,7 +10,12 @@ PROTEIN_ILL = "care.protein.ill_older"
 PROTEIN_HIP = "care.protein.hip_fracture_ons"
 PROTEIN_KIDNEY = "care.protein.kidney"
 EGFR_LIMIT = "care.specialist.egfr30_calcium_vitamin_d"
-VITAMIN_C = ("care.vitamin_c.aim2017", "care.vitamin_c.meena2015", "care.vitamin_c.evaniew2015")
+VITAMIN_C = (
+    "care.vitamin_c.aim2017",
+    "care.vitamin_c.meena2015",
+    "care.vitamin_c.evaniew2015",
+    "care.vitamin_c.bssh2018",
+)
 VITAMIN_C_AVOID = "care.vitamin_c.avoid"
 CESSATION = "care.smoking.cessation"
 FRACTURE_RISK = "risk.smoking_current_any.vestergaard2003"
@@ -77,8 +82,8 @@ def vitamin_c(facts: CaseFacts, writer: Writer) -> Advice | None:
         return Advice(action=AdviceAction.AVOID, agent="vitamin_c", statement=statement)
     dose, days = (plain(writer.value(VITAMIN_C[0], key)) for key in ("dose_mg_d", "days"))
     text = (
-        f"Vitamin C {dose} mg a day for {days} days may be considered against complex regional pain syndrome; the"
-        " meta-analyses disagree."
+        f"Vitamin C {dose} mg a day for {days} days against complex regional pain syndrome is contested: the"
+        " meta-analyses disagree, and a British guideline advises against it."
     )
     statement = writer.say("lifestyle.vitamin_c", text, evidence=VITAMIN_C, record=facts.fracture_record)
     return Advice(action=AdviceAction.INFORM, agent="vitamin_c", statement=statement)

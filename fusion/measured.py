@@ -12,6 +12,7 @@ from fusion.facts import ADULT_FROM_YEARS, CaseFacts
 from fusion.results import Statement
 from fusion.sites import FractureSite
 from fusion.statements import IMAGE, Writer, plain
+from fusion.thresholds import FOREARM_CHILD, forearm_limit
 from imaging.labels import View
 from imaging.results import FractureGeometry, Measurement
 
@@ -41,6 +42,8 @@ class _Compared:
     """Entry of the limit on a frontal view, or on any view."""
     lateral: str | None = None
     """Entry of the limit on a lateral view where it is another one."""
+    number: str = "value"
+    """Which number of the entry is the limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,13 +105,23 @@ def measured_findings(facts: CaseFacts, writer: Writer) -> tuple[Finding, ...]:
     geometry = _geometry(facts)
     if geometry is None or facts.age_years is None or len(facts.sites) != 1 or metal(facts):
         return ()
-    rules = (_CHILD if facts.younger_than(ADULT_FROM_YEARS) else _ADULT).get(facts.sites[0], ())
+    rules = _rules(facts)
     found: list[Finding] = []
     for rule in rules:
         value: Measurement | None = getattr(geometry, rule.measure)
         if value is not None:
             found.append(_against(rule, value, facts, writer))
     return tuple(found)
+
+
+def _rules(facts: CaseFacts) -> tuple[_Compared, ...]:
+    site = facts.sites[0]
+    if not facts.younger_than(ADULT_FROM_YEARS):
+        return _ADULT.get(site, ())
+    if site is FractureSite.FOREARM_SHAFT:
+        limit = forearm_limit(facts)
+        return (_Compared(measure="angulation_deg", words="angulation", unit="°", frontal=FOREARM_CHILD, number=limit),)
+    return _CHILD.get(site, ())
 
 
 def metal(facts: CaseFacts) -> bool:
@@ -161,7 +174,7 @@ def _against(rule: _Compared, value: Measurement, facts: CaseFacts, writer: Writ
     entries = (rule.frontal,) if rule.lateral is None else (rule.frontal, rule.lateral)
     if rule.lateral is not None and view is not None:
         entries = (rule.lateral,) if view is View.LATERAL else (rule.frontal,)
-    limits = sorted(writer.value(one) for one in entries)
+    limits = sorted(writer.value(one, rule.number) for one in entries)
     against = (
         Against.BEYOND if value.low > limits[-1] else Against.WITHIN if value.high <= limits[0] else Against.STRADDLES
     )

@@ -23,6 +23,7 @@ from fusion.sites import SITE_NAMES
 from fusion.statements import CLINICIAN, IMAGE, MODEL, Writer, join, percent, sentence, weeks
 
 LAB_AGE = "care.lab.max_age_days"
+CONFLICT = "care.lab.conflict"
 NOT_SEEN = "severity.imaging.not_seen"
 DETECTOR_UNFIT = "severity.grade.undetermined"
 
@@ -50,13 +51,17 @@ def summary(
 ) -> Statement:
     """One sentence, the most urgent part first after the finding."""
     parts = [_finding(facts), *_urgency(severity), *_grade(severity)]
-    if healing is not None:
+    if facts.context.clinical_suspicion_high and not facts.has_fracture:
+        parts.append("high clinical suspicion: further imaging asked for")
+    # A lesion makes the weeks of sound bone wrong; a hip is often replaced, and then nothing unites.
+    if healing is not None and not facts.pathological:
         doubt = " (figures not verified)" if healing.baseline.certainty is Certainty.UNVERIFIED else ""
+        condition = "if confirmed " if facts.only_suspected else ""
+        condition += "if fixed " if facts.is_hip else ""
         parts.append(
-            f"union {'if confirmed ' if facts.only_suspected else ''}expected in {weeks(healing.low_weeks)} to"
-            f" {weeks(healing.high_weeks)} weeks{doubt}"
+            f"union {condition}expected in {weeks(healing.low_weeks)} to {weeks(healing.high_weeks)} weeks{doubt}"
         )
-    if facts.risk is not None:
+    if facts.risk is not None and not facts.pathological:
         major = facts.risk.major_osteoporotic
         parts.append(f"ten-year risk of a major osteoporotic fracture {percent(major.value)}")
     record = (*facts.fracture_record, *((MODEL,) if facts.risk is not None else ()))
@@ -89,7 +94,7 @@ def _finding(facts: CaseFacts) -> str:
 
 def _urgency(severity: SeverityAssessment) -> list[str]:
     if not severity.red_flags:
-        return []
+        return ["act within hours"] if severity.urgency is Urgency.WITHIN_HOURS else []
     words = {Urgency.IMMEDIATE: "act now", Urgency.WITHIN_HOURS: "act within hours"}
     count = len(severity.red_flags)
     return [f"{words.get(severity.urgency, 'act')}: {count} red flag{'s' if count != 1 else ''}"]
@@ -174,6 +179,7 @@ def _record_limits(facts: CaseFacts, writer: Writer) -> Iterator[Statement]:
     if missing := [words for words, absent in _missing(facts) if absent]:
         yield _limit(writer, "record.missing", f"Not in the record: {join(missing)}.")
     yield from _old_results(facts, writer)
+    yield from _conflicts(facts, writer)
     active = tuple(one.resource for one in patient.prior_fractures if one.active)
     if active and not facts.has_fracture:
         text = "The record lists an active fracture; none was seen or stated here. Enter it if it is the present one."
@@ -190,10 +196,11 @@ def _missing(facts: CaseFacts) -> list[tuple[str, bool]]:
     supplements = advises_supplements(facts)
     older = facts.at_least(FRAGILITY_FROM_YEARS)
     return [
-        ("25-hydroxyvitamin D", patient.vitamin_d_nmol_l is None and supplements),
+        # Below 50 years without a bone disease testing is not advised, so nothing is missing.
+        ("25-hydroxyvitamin D", patient.vitamin_d_nmol_l is None and facts.bone_health_case),
         ("serum calcium", patient.calcium_mmol_l is None and supplements and older),
         ("eGFR", patient.egfr_ml_min_1_73m2 is None and older),
-        ("a T-score", not facts.t_scores and older),
+        ("a T-score", not facts.t_scores and older and not facts.pathological),
     ]
 
 
@@ -211,6 +218,36 @@ def _old_results(facts: CaseFacts, writer: Writer) -> Iterator[Statement]:
     if old := old_results(facts, writer):
         text = "Laboratory results older than one year were used; repeat them before acting on them."
         yield _limit(writer, "record.old_results", text, *(one.resource for one in old), evidence=(LAB_AGE,))
+
+
+_RESULTS = (
+    ("vitamin_d_nmol_l", "25-hydroxyvitamin D", " nmol/L", 1),
+    ("calcium_mmol_l", "total calcium", " mmol/L", 2),
+    ("egfr_ml_min_1_73m2", "eGFR", "", 0),
+    ("hba1c_percent", "HbA1c", " %", 1),
+    ("bmi_kg_m2", "body mass index", "", 1),
+    ("t_score_femoral_neck", "T-score of the femoral neck", "", 1),
+    ("t_score_total_hip", "T-score of the hip", "", 1),
+    ("t_score_spine", "T-score of the spine", "", 1),
+    ("t_score_unspecified", "T-score without a site", "", 1),
+)
+"""Field of the snapshot, its name in a sentence, its unit, and its decimals."""
+
+
+def _conflicts(facts: CaseFacts, writer: Writer) -> Iterator[Statement]:
+    """Both values where the record holds two of one moment, and which of them was used."""
+    for field, words, unit, decimals in _RESULTS:
+        value: Sourced[float] | None = getattr(facts.patient, field)
+        if value is None or not value.conflicting:
+            continue
+        both = join([f"{one:.{decimals}f}" for one in (value.value, *(other for other, _ in value.conflicting))])
+        text = (
+            f"Two results of one moment contradict each other, {words} {both}{unit}: the first is shown as the value,"
+            " safety rules took the more dangerous one, and the test is to be repeated."
+        )
+        evidence = (CONFLICT,)
+        record = (value.resource, *(resource for _, resource in value.conflicting))
+        yield _limit(writer, "record.conflict", text, *record, evidence=evidence)
 
 
 def _risk_limits(facts: CaseFacts, writer: Writer) -> Iterator[Statement]:
@@ -247,6 +284,7 @@ def statements_of(
         if healing.nonunion is not None:
             yield healing.nonunion
         yield from healing.notes
+        yield from (one.statement for one in healing.what_if)
     yield from (one.statement for one in advice)
     yield from (one.statement for one in follow_ups)
     if fragility is not None:

@@ -4,6 +4,7 @@ from fhir_adapters.patient import FractureSiteGroup, PriorFracture
 from fusion.facts import FRAGILITY_FROM_YEARS, HIP_OLDER_FROM_YEARS, CaseFacts, references
 from fusion.fragility import bone_health_pathway
 from fusion.results import BoneHealthPathway, Certainty, Statement
+from fusion.sites import HIP_SITES, SITE_NAMES, FractureSite
 from fusion.statements import MODEL, Writer, join, percent, plain, sentence
 from tabular.results import Contribution, FractureProbability
 
@@ -12,11 +13,15 @@ MAJOR_THRESHOLD = "risk.threshold.bhof_mof"
 T_SCORE_THRESHOLD = "risk.threshold.bhof_t_score"
 OSTEOPENIA = "risk.threshold.bhof_osteopenia"
 FRACTURE_RULE = "risk.threshold.bhof_fracture"
+FRACTURE_AND_OSTEOPENIA = "risk.fragility.diagnosis_by_fracture"
 RECENT = "risk.recent_mof_1y_second_mof.johansson2017"
 ANY_FRACTURE = "care.fls.any_fracture_50"
 HIP_MORTALITY = "care.rehab.hip_mortality"
 TOP_CONTRIBUTIONS = 3
 _OUTCOMES = {"major_osteoporotic": "major osteoporotic fracture", "hip": "hip fracture"}
+_OSTEOPENIA_SITES = frozenset({FractureSite.HUMERUS_PROXIMAL, FractureSite.PELVIS, FractureSite.DISTAL_RADIUS})
+_MAJOR_SITES = HIP_SITES | {FractureSite.HUMERUS_PROXIMAL, FractureSite.DISTAL_RADIUS, FractureSite.FOREARM_SHAFT}
+"""Limb sites of a major osteoporotic fracture."""
 SURROGATE = "The guideline uses its own tool; this model is a surrogate for it."
 
 
@@ -71,10 +76,17 @@ def _contributions(contributions: tuple[Contribution, ...]) -> str:
     """The strongest known features in words; a missing value explains nothing to a reader."""
     known = [one for one in contributions if one.value is not None and one.log_odds != 0]
     strongest = sorted(known, key=lambda one: -abs(one.log_odds))[:TOP_CONTRIBUTIONS]
-    raised = [one.label or one.feature for one in strongest if one.log_odds > 0]
-    lowered = [one.label or one.feature for one in strongest if one.log_odds < 0]
+    raised = [_named(one) for one in strongest if one.log_odds > 0]
+    lowered = [_named(one) for one in strongest if one.log_odds < 0]
     parts = [f"{verb} most by {join(labels)}" for verb, labels in (("raised", raised), ("lowered", lowered)) if labels]
     return join(parts)
+
+
+def _named(one: Contribution) -> str:
+    """The feature in words; "no current smoking" where the answer that moved the number is no."""
+    label = one.label or one.feature.replace("_", " ")
+    answered_no = one.value == 0.0 and one.feature != "female" and "t_score" not in one.feature
+    return f"no {label[:1].lower()}{label[1:]}" if answered_no else label
 
 
 # --- thresholds
@@ -82,7 +94,8 @@ def _contributions(contributions: tuple[Contribution, ...]) -> str:
 
 def _threshold(facts: CaseFacts, writer: Writer) -> Statement | None:
     """Whether what is known reaches a threshold at which treatment is considered."""
-    if not facts.at_least(FRAGILITY_FROM_YEARS):
+    if not facts.at_least(FRAGILITY_FROM_YEARS) or bone_health_pathway(facts) is BoneHealthPathway.LESION:
+        # Whether to treat osteoporosis is not the question while a lesion is looked for.
         return None
     reasons, evidence, record = _certain_reasons(facts, writer)
     high = _high_probability(facts, writer)
@@ -102,6 +115,13 @@ def _threshold(facts: CaseFacts, writer: Writer) -> Statement | None:
             f" holds none: measure bone density. {SURROGATE}"
         )
         return writer.say("risk.threshold.needs_t_score", text, evidence=(*thresholds, OSTEOPENIA), record=(MODEL,))
+    if (site := _typical_fracture(facts)) and not facts.t_scores:
+        text = (
+            f"Low-energy fracture of the {site}: with a T-score of -1 or lower osteoporosis may be diagnosed and"
+            " treatment considered. The record holds none: measure bone density."
+        )
+        origin = facts.fracture_record
+        return writer.say("risk.threshold.needs_t_score", text, evidence=(FRACTURE_AND_OSTEOPENIA,), record=origin)
     if facts.risk is None:
         return None
     text = f"No treatment threshold is reached on what is known. {SURROGATE}"
@@ -120,6 +140,10 @@ def _certain_reasons(facts: CaseFacts, writer: Writer) -> tuple[list[str], list[
         reasons.append("hip fracture" if present else "earlier hip or spine fracture")
         evidence.append(FRACTURE_RULE)
         record += [*(facts.fracture_record if present else ()), *(one.resource for one in earlier)]
+    if (site := _typical_fracture(facts)) and _osteopenic(facts, writer):
+        reasons.append(f"low-energy fracture of the {site} with osteopenia")
+        evidence.append(FRACTURE_AND_OSTEOPENIA)
+        record += [*facts.fracture_record, facts.t_scores[0][1].resource]
     limit = writer.value(T_SCORE_THRESHOLD)
     recorded = facts.osteoporosis
     if not facts.t_scores and recorded is not None:
@@ -132,6 +156,13 @@ def _certain_reasons(facts: CaseFacts, writer: Writer) -> tuple[list[str], list[
         evidence.append(T_SCORE_THRESHOLD)
         record.append(score.resource)
     return reasons, evidence, record
+
+
+def _typical_fracture(facts: CaseFacts) -> str | None:
+    """The stated site when osteopenia is enough to diagnose osteoporosis after its low-energy fracture."""
+    site = facts.context.site
+    low_energy = bone_health_pathway(facts) is BoneHealthPathway.FRACTURE_LIAISON
+    return SITE_NAMES[site] if low_energy and site is not None and site in _OSTEOPENIA_SITES else None
 
 
 def _earlier_hip_or_spine(facts: CaseFacts) -> tuple[PriorFracture, ...]:
@@ -187,6 +218,10 @@ def _imminent(facts: CaseFacts, writer: Writer) -> Statement | None:
     """The next fracture is likeliest in the first year."""
     if not facts.has_fracture or not facts.at_least(FRAGILITY_FROM_YEARS) or facts.pathological:
         return None
+    if facts.context.site is not None and facts.context.site not in _MAJOR_SITES:
+        text = "Any new fracture from 50 years raises the risk of the next one, even after considerable trauma."
+        text = f"If confirmed: {text[:1].lower()}{text[1:]}" if facts.only_suspected else text
+        return writer.say("risk.imminent", text, evidence=(ANY_FRACTURE,), record=facts.fracture_record)
     ratio = plain(writer.value(RECENT))
     low, high = plain(writer.value(RECENT, "low")), plain(writer.value(RECENT, "high"))
     conditional = "If confirmed as a major fracture: the" if facts.only_suspected else "After a major fracture the"

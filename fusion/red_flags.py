@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from fhir_adapters.patient import ConditionKind
 from fusion.context import Mechanism
 from fusion.facts import ADULT_FROM_YEARS, HIP_OLDER_FROM_YEARS, CaseFacts
 from fusion.results import RedFlag, Urgency
@@ -16,6 +17,8 @@ OPEN = "severity.red_flag.open_wound"
 ANTIBIOTICS = "severity.open_fracture.antibiotics_min"
 DEBRIDEMENT = "severity.open_fracture.debridement_h"
 NO_IRRIGATION = "severity.open_fracture.no_irrigation"
+TETANUS = "severity.open_fracture.tetanus"
+COVER = "severity.open_fracture.cover_h"
 COMPARTMENT = "severity.red_flag.compartment_syndrome"
 FASCIOTOMY = "severity.compartment.fasciotomy_h"
 OBSERVE = "severity.compartment.observe"
@@ -24,6 +27,8 @@ YOUNG_NECK = "severity.red_flag.displaced_femoral_neck_lt60"
 OLD_HIP = "severity.red_flag.hip_fracture_older"
 CHILD_NECK = "severity.red_flag.femoral_neck_child"
 ABUSE = "severity.red_flag.abuse_pattern"
+LESION = "severity.red_flag.pathological_fracture"
+LESION_TESTS = "severity.pathological.work_up"
 _ABUSE_SITES = frozenset({FractureSite.FEMORAL_SHAFT, FractureSite.HUMERUS_SHAFT})
 
 
@@ -47,21 +52,23 @@ def open_fracture(facts: CaseFacts, writer: Writer) -> RedFlag | None:
         return None
     minutes, hours = writer.value(ANTIBIOTICS, "high"), writer.value(DEBRIDEMENT, "high")
     high_energy = writer.value(DEBRIDEMENT, "high_energy_iiia_iiib")
+    cover = writer.value(COVER, "high")
     return _flag(
         writer,
         Urgency.IMMEDIATE,
         "severity.red_flag.open_fracture",
-        f"Open wound: treat as an open fracture. Intravenous antibiotics within {plain(minutes)} minutes, sterile"
-        f" dressing, no irrigation in the emergency department; debridement at once if highly contaminated, within"
-        f" {plain(high_energy)} h if high-energy, otherwise within {plain(hours)} h.",
-        (OPEN, ANTIBIOTICS, DEBRIDEMENT, NO_IRRIGATION),
+        f"Open wound: treat as an open fracture. Intravenous antibiotics within {plain(minutes)} minutes, tetanus"
+        " immunisation checked, sterile dressing, no irrigation in the emergency department; debridement at once if"
+        f" highly contaminated, within {plain(high_energy)} h if high-energy, otherwise within {plain(hours)} h; fixed"
+        f" and covered within {plain(cover)} h.",
+        (OPEN, ANTIBIOTICS, TETANUS, DEBRIDEMENT, COVER, NO_IRRIGATION),
         facts,
     )
 
 
 def vascular_deficit(facts: CaseFacts, writer: Writer) -> RedFlag | None:
-    """Perfusion beyond the injury is impaired."""
-    if facts.context.vascular_deficit is not True:
+    """Perfusion beyond the injury is impaired, or the open fracture is graded Gustilo IIIC."""
+    if facts.vascular_deficit is not True:
         return None
     evidence: tuple[str, ...] = ("severity.red_flag.vascular_deficit",)
     text = "Vascular deficit: refer to surgery now and document pulses before and after any reduction."
@@ -279,14 +286,19 @@ def pathological_fracture(facts: CaseFacts, writer: Writer) -> RedFlag | None:
     """No adequate trauma; a lesion is suspected."""
     if not facts.pathological:
         return None
-    return _flag(
+    centre = plain(writer.value(LESION_TESTS, "sarcoma_centre_h"))
+    flag = _flag(
         writer,
         Urgency.WITHIN_HOURS,
         "severity.red_flag.pathological_fracture",
-        "Suspected pathological fracture: urgent oncological work-up before fixation is planned.",
-        ("severity.red_flag.pathological_fracture",),
+        "Suspected pathological fracture: urgent oncological work-up before fixation is planned. Without a known"
+        f" primary, or with signs of a primary bone tumour: sarcoma centre within {centre} h, no biopsy elsewhere.",
+        (LESION, LESION_TESTS),
         facts,
     )
+    cancer = facts.condition(ConditionKind.CANCER)
+    record = flag.statement.record if cancer is None else (*flag.statement.record, cancer.resource)
+    return replace(flag, statement=replace(flag.statement, record=record))
 
 
 RULES: tuple[Rule, ...] = (

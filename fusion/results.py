@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from tabular.results import LearnedHealing
+
 
 class Certainty(StrEnum):
     """How far a statement can be trusted, from the status of its evidence."""
@@ -156,6 +158,38 @@ class HealingFactor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnionWeeks:
+    """A window of weeks to union."""
+
+    median: float
+    low: float
+    """10th percentile."""
+    high: float
+    """90th percentile."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealingWhatIf:
+    """The estimate of a person without one modifiable factor, otherwise alike: an association, not a promise."""
+
+    factor: str
+    """As in `HealingFactor.factor`."""
+    median_weeks: float
+    low_weeks: float
+    """10th percentile."""
+    high_weeks: float
+    """90th percentile."""
+    weeks_earlier_low: float | None = None
+    """10th percentile of the paired difference in weeks, may be below 0; None when the factor moves no time."""
+    weeks_earlier_high: float | None = None
+    """90th percentile of the paired difference."""
+    nonunion_low: float | None = None
+    """Lower end of the range of non-union probability without the factor, 0..1."""
+    nonunion_high: float | None = None
+    statement: Statement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HealingEstimate:
     """Weeks to union, as an interval, and what moved it."""
 
@@ -172,6 +206,12 @@ class HealingEstimate:
     nonunion_high: float | None = None
     nonunion: Statement | None = None
     notes: tuple[Statement, ...] = ()
+    what_if: tuple[HealingWhatIf, ...] = ()
+    """What people without one modifiable factor, otherwise alike, would be told; by the published figures."""
+    published_weeks: UnionWeeks | None = None
+    """The window by the published figures alone; None when the window above is that already."""
+    learned: LearnedHealing | None = None
+    """The model of this site's own outcomes that was asked; None without one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,6 +264,79 @@ class FragilityAssessment:
     """What to keep in mind beside it, and what would narrow it."""
 
 
+class CombinedPart(StrEnum):
+    """Where a number of a combination comes from."""
+
+    IMAGE = "image"
+    PATIENT = "patient"
+    """The record and what the clinician stated; nothing that the radiograph shows."""
+    TOGETHER = "together"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CombinedEstimate:
+    """One of the three numbers of a combination."""
+
+    part: CombinedPart
+    value: float | None
+    """Probability, 0..1; None when the part is absent, or when only a band is known."""
+    low: float | None
+    """Lower end of the interval or of the band, 0..1; None when the part is absent."""
+    high: float | None
+    statement: Statement
+    """The number in words, or why there is none."""
+
+    @property
+    def absent(self) -> bool:
+        """Nothing is known from this part; no neutral value stands in its place."""
+        return self.low is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogOddsContribution:
+    """What one fact added to the log odds of `CombinedProbability.together`."""
+
+    part: CombinedPart
+    """IMAGE or PATIENT."""
+    factor: str
+    """Stable name: ``start``, ``image``, ``mechanism`` ..."""
+    label: str
+    """The fact in words."""
+    log_odds: float
+    """Natural logarithm of the odds it multiplies by; of ``start`` the log odds themselves."""
+    low: float
+    """The same at the lower end of its interval, ``low <= log_odds <= high``."""
+    high: float
+    statement: Statement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CombinedProbability:
+    """One question answered by the image alone, by the patient alone, and by both together."""
+
+    question: str
+    """``broken_now`` (probabilities) or ``weak_bone`` (bands of likelihood, by a cited rule)."""
+    image: CombinedEstimate
+    patient: CombinedEstimate
+    together: CombinedEstimate
+    contributions: tuple[LogOddsContribution, ...] = ()
+    """They add up to the log odds of `together`; empty for bands."""
+    not_counted: tuple[Statement, ...] = ()
+    """Known facts that were given no weight, and why."""
+    statement: Statement
+    """The three numbers in one sentence."""
+    remarks: tuple[Statement, ...] = ()
+    """What the numbers rest on, and what they do not overrule."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CombinedAssessment:
+    """The questions that image and patient answer together; a question is None when nothing asks it."""
+
+    broken_now: CombinedProbability | None = None
+    weak_bone: CombinedProbability | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assessment:
     """The whole answer for one case."""
@@ -248,3 +361,5 @@ class Assessment:
     """Growth left, remodelling, the growth plate, skeletal age out of range; empty for adults."""
     fragility: FragilityAssessment | None = None
     """Weak bone or force alone; None without a fracture."""
+    combined: CombinedAssessment | None = None
+    """Image and patient side by side; None when neither a radiograph nor an injury is in question."""

@@ -6,7 +6,8 @@ from fusion.facts import ADULT_FROM_YEARS, OLDER_FROM_YEARS, CaseFacts, Fracture
 from fusion.measured import ONE_VIEW, SHOWN_FROM, SYNTHETIC, Against, Finding, measured_findings, not_compared
 from fusion.red_flags import most_urgent, red_flags
 from fusion.results import Certainty, RedFlag, Severity, SeverityAssessment, Statement, Urgency
-from fusion.sites import FractureSite
+from fusion.severity_checks import loaded_bone, same_day_review, surgical_checks
+from fusion.sites import SITE_NAMES, FractureSite
 from fusion.statements import CLINICIAN, IMAGE, Writer, join, percent, plain, sentence
 from fusion.thresholds import limits_to_measure
 from imaging.labels import FracturePattern
@@ -16,6 +17,11 @@ MODERATE = "severity.grade.moderate"
 MILD = "severity.grade.mild"
 UNDETERMINED = "severity.grade.undetermined"
 NOT_SEEN = "severity.imaging.not_seen"
+LOADED = "severity.grade.weight_bearing"
+_LOADED_JOINTS = frozenset(
+    {FractureSite.TIBIAL_PLATEAU, FractureSite.ANKLE, FractureSite.CALCANEUS, FractureSite.PELVIS}
+)
+"""Sites whose displaced joint fracture is one of a weight-bearing joint."""
 
 BEDSIDE_CHECKS: tuple[tuple[str, str], ...] = (
     ("open_wound", "Wound over the injury: not stated. Look under dressings and splints."),
@@ -47,10 +53,13 @@ def assess_severity(facts: CaseFacts, writer: Writer) -> SeverityAssessment:
     measured = measured_findings(facts, writer)
     grade, reasons = _grade(facts, writer, flags, measured)
     beyond = tuple(one.statement for one in measured if one.against is Against.BEYOND)
+    # A red flag already calls somebody sooner.
+    same_day = None if flags else same_day_review(facts, writer)
+    today = () if same_day is None else (Urgency.WITHIN_HOURS,)
     return SeverityAssessment(
         grade=grade,
-        urgency=most_urgent(*(flag.urgency for flag in flags), _base_urgency(facts)),
-        reasons=(*reasons, *beyond),
+        urgency=most_urgent(*(flag.urgency for flag in flags), *today, _base_urgency(facts)),
+        reasons=(*reasons, *beyond, *(() if same_day is None else (same_day,))),
         red_flags=flags,
         clinician_must_check=(
             *_must_check(facts, writer),
@@ -83,34 +92,52 @@ def _grade(
         names = [flag.statement.id.rpartition(".")[2] for flag in certain]
         why = [_FLAG_WORDS.get(name, name.replace("_", " ")) for name in names]
         gustilo = [f"Gustilo {facts.context.gustilo}"] if facts.gustilo_two_or_more else []
-        text = f"Severe: {join([*why, *gustilo])}."
+        more = _moderate_reasons(facts)
+        also = f"; also {join(more)}, as stated" if more else ""
+        text = f"Severe: {join([*why, *gustilo])}{also}."
         record = tuple(origin for flag in certain for origin in flag.statement.record) or (CLINICIAN,)
         return Severity.SEVERE, (writer.say("severity.grade", text, evidence=(SEVERE,), record=record),)
+    if facts.context.site in _LOADED_JOINTS and facts.context.displaced and facts.context.intra_articular:
+        text = "Severe: displaced into a weight-bearing joint, as stated."
+        evidence = (SEVERE, LOADED)
+        return Severity.SEVERE, (writer.say("severity.grade", text, evidence=evidence, record=(CLINICIAN,)),)
     if moderate := _moderate_reasons(facts):
         text = f"Moderate: {join(moderate)}, as stated."
         return Severity.MODERATE, (writer.say("severity.grade", text, evidence=(MODERATE,), record=(CLINICIAN,)),)
     c = facts.context
     if any(one.against is Against.BEYOND for one in measured):
         return _moderate_as_measured(facts, writer)
+    if (site := loaded_bone(facts)) is not None and not facts.only_suspected:
+        missing = _not_stated(facts)
+        still = f"; {join(missing)} not stated" if missing else ""
+        text = f"At least moderate: {SITE_NAMES[site]}, a weight-bearing bone{still}."
+        evidence = (MODERATE, LOADED)
+        record = facts.fracture_record
+        return Severity.MODERATE, (writer.say("severity.grade", text, evidence=evidence, record=record),)
     if c.open_wound is False and c.displaced is False and c.intra_articular is False:
         open_items = [name for name, _ in BEDSIDE_CHECKS if getattr(c, name) is None]
         proviso = ", provided the items still to check are negative" if open_items else ""
         text = f"Mild: stated to be closed, undisplaced and outside the joint{proviso}."
         return Severity.MILD, (writer.say("severity.grade", text, evidence=(MILD,), record=(CLINICIAN,)),)
-    missing = [
+    missing = _not_stated(facts)
+    return _undetermined(
+        writer,
+        f"Not graded: {join(missing)} not stated; a measurement on one view cannot grade an injury as mild.",
+        *facts.fracture_record,
+    )
+
+
+def _not_stated(facts: CaseFacts) -> list[str]:
+    """What the grade needs and nobody stated."""
+    return [
         words
         for field, words in (
             ("displaced", "displacement"),
             ("intra_articular", "joint involvement"),
             ("open_wound", "the skin"),
         )
-        if getattr(c, field) is None
+        if getattr(facts.context, field) is None
     ]
-    return _undetermined(
-        writer,
-        f"Not graded: {join(missing)} not stated; a measurement on one view cannot grade an injury as mild.",
-        *facts.fracture_record,
-    )
 
 
 def _moderate_as_measured(facts: CaseFacts, writer: Writer) -> tuple[Severity, tuple[Statement, ...]]:
@@ -186,8 +213,12 @@ def _must_check(facts: CaseFacts, writer: Writer) -> tuple[Statement, ...]:
         if getattr(facts.context, field) is None
         and not (field == "open_wound" and facts.open_fracture)
         and not (field == "dislocation" and facts.dislocated)
+        and not (field == "vascular_deficit" and facts.vascular_deficit)
+        # Displacement, not the joint surface, decides at the hip.
+        and not (field == "intra_articular" and facts.is_hip)
     ]
-    return (*found, *(one for rule in _RECORD_CHECKS if (one := rule(facts, writer)) is not None))
+    found += [one for rule in _RECORD_CHECKS if (one := rule(facts, writer)) is not None]
+    return (*found, *surgical_checks(facts, writer))
 
 
 def _ask_for_suspicion(facts: CaseFacts, writer: Writer) -> tuple[Statement, ...]:
@@ -261,15 +292,24 @@ def _cancer(facts: CaseFacts, writer: Writer) -> Statement | None:
 
 
 def _atypical_femur(facts: CaseFacts, writer: Writer) -> Statement | None:
-    drugs = facts.drugs(DrugClass.ORAL_BISPHOSPHONATE, DrugClass.INTRAVENOUS_BISPHOSPHONATE)
-    if not drugs or FractureSite.FEMORAL_SHAFT not in facts.sites or facts.younger_than(ADULT_FROM_YEARS):
+    drugs = facts.drugs(DrugClass.ORAL_BISPHOSPHONATE, DrugClass.INTRAVENOUS_BISPHOSPHONATE, DrugClass.DENOSUMAB)
+    adult = not facts.younger_than(ADULT_FROM_YEARS)
+    if not drugs or not adult:
         return None
-    return writer.say(
-        "severity.check.atypical_femur",
-        "Femoral shaft on a bisphosphonate: look for the features of an atypical fracture.",
-        evidence=("severity.check.atypical_femur",),
-        record=references(drugs),
-    )
+    evidence = ("severity.check.atypical_femur", "severity.check.atypical_femur_pain")
+    if facts.has_fracture and FractureSite.FEMORAL_SHAFT in facts.sites:
+        text = (
+            "Femoral shaft on a bisphosphonate or denosumab: look for the features of an atypical fracture, and image"
+            " the other femur."
+        )
+        return writer.say("severity.check.atypical_femur", text, evidence=evidence, record=references(drugs))
+    if not facts.has_fracture and facts.hip_in_view:
+        text = (
+            "Pain at the hip on a bisphosphonate or denosumab: let the scan take in the whole femur; an incomplete"
+            " atypical fracture hurts in groin or thigh."
+        )
+        return writer.say("severity.check.atypical_femur_pain", text, evidence=evidence[1:], record=references(drugs))
+    return None
 
 
 _RECORD_CHECKS = (_network_reads, _infant, _cancer, _atypical_femur)

@@ -6,7 +6,7 @@ A block from `fusion.contraindications` always wins over advice. No age, no dose
 
 from fhir_adapters.patient import DrugClass, Sourced
 from fusion.contraindications import BOTH, advises_supplements, blocked
-from fusion.facts import ADULT_FROM_YEARS, CaseFacts, references
+from fusion.facts import ADULT_FROM_YEARS, CaseFacts, references, resources
 from fusion.healing_factors import vitamin_d_deficient
 from fusion.intakes import Intake, calcium_limit, calcium_target, vitamin_d_limit, vitamin_d_target
 from fusion.results import Advice, AdviceAction
@@ -22,6 +22,8 @@ MULTIPLIER = "care.vitamin_d.es2011_multiplier"
 EMPIRIC = "care.vitamin_d.es2024_empiric"
 NO_ROUTINE_TEST = "care.vitamin_d.es2024_no_routine_test"
 LAB_AGE = "care.lab.max_age_days"
+CONFLICT = "care.lab.conflict"
+_KIDNEY = "safety.egfr.calcium"
 EMPIRIC_FROM_YEARS = 75
 
 
@@ -79,6 +81,8 @@ def _calcium(facts: CaseFacts, writer: Writer, safety: tuple[Advice, ...]) -> tu
         target is None
         or limit is None
         or any(one.agent == "calcium" and one.action is AdviceAction.AVOID for one in safety)
+        # With failing kidneys the usual intake is itself a question for the specialist.
+        or any(one.statement.id == _KIDNEY for one in safety)
     ):
         return ()
     diet = facts.dietary_calcium_mg
@@ -118,9 +122,13 @@ def _calcium_gap(diet: float, target: Intake, writer: Writer, taken: tuple[str, 
 
 def _vitamin_d(facts: CaseFacts, writer: Writer, safety: tuple[Advice, ...]) -> tuple[Advice, ...]:
     target = vitamin_d_target(facts, writer)
-    if target is None or any(one.agent == "vitamin_d" and one.action is AdviceAction.AVOID for one in safety):
-        return ()
     level = None if facts.patient is None else facts.patient.vitamin_d_nmol_l
+    if target is None:
+        return ()
+    if level is not None and level.conflicting:
+        return (_contradicted(writer, level),)
+    if any(one.agent == "vitamin_d" and one.action is AdviceAction.AVOID for one in safety):
+        return _low_level_for_specialist(facts, writer, level)
     if blocked(safety, "vitamin_d"):
         return (_vitamin_d_for_specialist(facts, writer, target, level),)
     if level is not None:
@@ -129,6 +137,29 @@ def _vitamin_d(facts: CaseFacts, writer: Writer, safety: tuple[Advice, ...]) -> 
     if deficient is not None:
         return (_correct(facts, writer, "Vitamin D deficiency in the record, no level", (), (deficient,)),)
     return (_vitamin_d_without_level(facts, writer, target),)
+
+
+def _low_level_for_specialist(facts: CaseFacts, writer: Writer, level: Sourced[float] | None) -> tuple[Advice, ...]:
+    """A deficiency beside high calcium: told, because it must not be forgotten, and left to the specialist."""
+    if level is None or level.value >= writer.value(DEFICIENT):
+        return ()
+    words = _level_words(facts, writer, level)
+    text = f"{words}: low. Whether and how to correct it beside high calcium is for a specialist."
+    evidence, record = (DEFICIENT,), (level.resource,)
+    return (_line(writer, AdviceAction.INFORM, "vitamin_d", "vitamin_d.low_told", text, evidence, record),)
+
+
+def _contradicted(writer: Writer, level: Sourced[float]) -> Advice:
+    """Two levels of one moment: no dose rests on either."""
+    values = " and ".join(_nmol(value) for value in sorted((level.value, *(one for one, _ in level.conflicting))))
+    text = f"25-hydroxyvitamin D {values} nmol/L at one moment in the record: no dose rests on either; repeat the test."
+    record = resources(level)
+    return _line(writer, AdviceAction.CAUTION, "vitamin_d", "vitamin_d.contradicted", text, (CONFLICT,), record)
+
+
+def _nmol(value: float) -> str:
+    """A concentration to one decimal, which no assay exceeds."""
+    return plain(round(value, 1))
 
 
 def _vitamin_d_for_specialist(facts: CaseFacts, writer: Writer, target: Intake, level: Sourced[float] | None) -> Advice:
@@ -148,7 +179,7 @@ def _vitamin_d_for_specialist(facts: CaseFacts, writer: Writer, target: Intake, 
 def _level_words(facts: CaseFacts, writer: Writer, level: Sourced[float]) -> str:
     days = facts.age_of(level)
     old = days is not None and days > writer.value(LAB_AGE)
-    return f"25-hydroxyvitamin D {plain(level.value)} nmol/L" + (" (older than one year: repeat)" if old else "")
+    return f"25-hydroxyvitamin D {_nmol(level.value)} nmol/L" + (" (older than one year: repeat)" if old else "")
 
 
 def _vitamin_d_by_level(facts: CaseFacts, writer: Writer, level: Sourced[float]) -> Advice:

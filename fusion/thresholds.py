@@ -111,6 +111,7 @@ CLAVICLE = _LimitSet(
         ("shortening_mm", "shortening exceeds {limit} mm (contested)"),
     ),
 )
+FOREARM_CHILD = "severity.forearm_shaft_child.angulation_deg"
 METACARPAL_NECK = "severity.metacarpal_neck.angulation_deg"
 METACARPAL_SHAFT = "severity.metacarpal_shaft.shortening_mm"
 METACARPAL_ROTATION = "severity.metacarpal.rotation"
@@ -121,6 +122,9 @@ _ANKLE_RULES = (
     "severity.ankle.medial_clear_space_stress_mm",
 )
 INSTABILITY = "severity.distal_radius.instability"
+RADIUS_TIMING = "severity.timing.distal_radius"
+FOREARM_YOUNG_BELOW_YEARS = 8
+"""Below, the younger children's limit of the forearm holds; tested to equal the evidence base."""
 
 
 def limits_to_measure(facts: CaseFacts, writer: Writer) -> tuple[Statement, ...]:
@@ -140,6 +144,8 @@ def _for_site(site: FractureSite, facts: CaseFacts, writer: Writer, prefix: str)
     child = facts.younger_than(ADULT_FROM_YEARS)
     if site is FractureSite.TIBIAL_SHAFT:
         return [(TIBIA_CHILD if child else TIBIA_ADULT).statement(writer, prefix, record)]
+    if child and site is FractureSite.FOREARM_SHAFT:
+        return [_forearm_child(facts, writer, prefix)]
     if child:
         # All other limits were published for adults; a child's bone remodels.
         return []
@@ -161,6 +167,23 @@ def _for_site(site: FractureSite, facts: CaseFacts, writer: Writer, prefix: str)
         FractureSite.CLAVICLE: CLAVICLE,
     }.get(site)
     return [] if limit_set is None else [limit_set.statement(writer, prefix, record)]
+
+
+def forearm_limit(facts: CaseFacts) -> str:
+    """Which number of `FOREARM_CHILD` holds at the child's age; the stricter one when only childhood is known."""
+    return "young" if facts.younger_than(FOREARM_YOUNG_BELOW_YEARS) and facts.age_years is not None else "older"
+
+
+def _forearm_child(facts: CaseFacts, writer: Writer, prefix: str) -> Statement:
+    limit, older = (plain(writer.value(FOREARM_CHILD, key)) for key in (forearm_limit(facts), "older"))
+    proximal = f" ({older}° in the proximal third)" if limit != older else ""
+    return writer.say(
+        "severity.threshold.forearm_shaft_child",
+        f"{prefix}{REVIEW} angulation exceeds {limit}°{proximal} or there is malrotation; children's limits are"
+        " contested.",
+        evidence=(FOREARM_CHILD,),
+        record=facts.fracture_record,
+    )
 
 
 def _metacarpal(facts: CaseFacts, writer: Writer, prefix: str) -> Statement:
@@ -188,13 +211,31 @@ def _distal_radius(facts: CaseFacts, writer: Writer, prefix: str) -> list[Statem
         evidence=(INSTABILITY,),
         record=record,
     )
+    timing = _radius_timing(facts, writer)
     if facts.at_least(OLDER_FROM_YEARS):
-        return [unstable, _older_radius(facts, writer)]
+        return [unstable, _older_radius(facts, writer), timing]
     limits = WRIST_UNDER_65.statement(writer, prefix, record)
     if facts.age_years is not None:
-        return [limits, unstable]
+        return [limits, unstable, timing]
     conditional = WRIST_UNDER_65.statement(writer, f"{prefix}if the patient is an adult under 65, ", record)
-    return [conditional, unstable]
+    return [conditional, unstable, timing]
+
+
+def _radius_timing(facts: CaseFacts, writer: Writer) -> Statement:
+    hours = plain(writer.value(RADIUS_TIMING, "intra_articular_h"))
+    days = plain(writer.value(RADIUS_TIMING, "extra_articular_d"))
+    into_joint, outside = f"within {hours} hours of injury", f"within {days} days"
+    into = facts.context.intra_articular
+    when = f"{into_joint} if it enters the joint, {outside} otherwise"
+    if into is not None:
+        when = into_joint if into else f"{outside} of injury"
+    return writer.say(
+        "severity.timing.distal_radius",
+        f"Distal radius, if an operation is chosen: a British standard asks for it {when}; one cohort found no"
+        " difference.",
+        evidence=(RADIUS_TIMING,),
+        record=facts.fracture_record,
+    )
 
 
 def _older_radius(facts: CaseFacts, writer: Writer) -> Statement:

@@ -173,6 +173,7 @@ class FractureEngine:
         height, width = radiograph.pixels.shape
         told = call in REPORTED
         statistics = self._statistics(look) if told else None
+        probability = self._probability(look) if told else None
         return ImageFindings(
             model_id=self.model_id,
             model_validation=self.manifest.validation,
@@ -181,7 +182,8 @@ class FractureEngine:
             height_px=height,
             call=call,
             max_score=look.max_score,
-            fracture_probability=self._probability(look) if told else None,
+            fracture_probability=probability,
+            calibration_prevalence=self._prevalence() if probability is not None else None,
             scope_score=scope_score,
             attributes=self._attributes(statistics),
             detections=self._detections(look, statistics, radiograph) if told else (),
@@ -215,6 +217,9 @@ class FractureEngine:
         if calibration is None or calibration.kind is not ScoreKind.DETECTOR_SCORE:
             return None
         return calibration.probability(look.max_score)
+
+    def _prevalence(self) -> float | None:
+        return None if self.manifest.calibration is None else self.manifest.calibration.prevalence
 
     def _detections(
         self, look: Look, statistics: Tensor | None, radiograph: Radiograph

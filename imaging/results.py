@@ -187,6 +187,8 @@ class ImageFindings:
     fracture_probability: Measurement | None = None
     """Calibrated probability that the radiograph shows a fracture, at the training data's share of fractures (see the
     model card), with a 90 % interval; None when nothing was judged or the model is not calibrated."""
+    calibration_prevalence: float | None = None
+    """The share of fractures at which `fracture_probability` holds, 0..1; None without a calibrated probability."""
     scope_score: float | None = None
     """How far the radiograph lies from those the model was made for, as a share of in-scope radiographs that lie
     further out, 0..1: small means strange. None when not judged."""

@@ -11,9 +11,9 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from cds.case import CaseResult
-from cds.presenters import bone_age_view, wording
+from cds.presenters import bone_age_view, combination_view, wording
 from cds.presenters.citations import Citations, link
-from cds.presenters.figures import healing_bar, overlay, png_data_uri, timeline
+from cds.presenters.figures import healing_bar, overlay, png_data_uri, timeline, what_if_bars
 from cds.presenters.image_view import image_facts, rate, reasons_not_judged
 from cds.presenters.messages import case_warnings, explain
 from cds.presenters.ordering import advice_by_harm, follow_up_by_due_week
@@ -22,11 +22,11 @@ from cds.presenters.record_view import context_view, patient_view, reference_lab
 from cds.presenters.risk_view import change_view, osteoporosis_view, probability_views
 from cds.presenters.risk_words import CAVEAT
 from cds.presenters.waterfall import from_log_odds
-from fusion.results import Advice, Certainty, FollowUp, HealingFactor
+from fusion.results import Advice, Certainty, FollowUp, HealingFactor, HealingWhatIf
 from imaging.results import FractureDetection, ImageFindings, PixelSpacing
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_ORIGINS: dict[str, str] = {"clinician": "clinician's input", "image": "radiograph", "model": "model"}
+ORIGINS: dict[str, str] = {"clinician": "clinician's input", "image": "radiograph", "model": "model"}
 
 
 def _box_size(detection: FractureDetection, spacing: PixelSpacing | None) -> str:
@@ -41,7 +41,18 @@ def _when(appointment: FollowUp) -> str:
     return wording.capitalised(wording.when_weeks(appointment.earliest_week, appointment.latest_week))
 
 
-def _time_effect(factor: HealingFactor) -> str:
+def weeks_apart(row: HealingWhatIf) -> str:
+    """How much earlier people without a factor unite, 80 % of the paired differences."""
+    if row.weeks_earlier_low is None or row.weeks_earlier_high is None:
+        return "none known"
+    low, high = wording.weeks(abs(row.weeks_earlier_low)), wording.weeks(row.weeks_earlier_high)
+    if row.weeks_earlier_low < 0:
+        return f"{low} weeks later to {high} earlier"
+    return f"{low} to {high} weeks earlier"
+
+
+def time_effect(factor: HealingFactor) -> str:
+    """What a factor does to the time to union, with its interval."""
     if factor.time_ratio is None:
         return "none known; non-union only"
     text = f"{wording.TIMES} {wording.ratio(factor.time_ratio)}"
@@ -84,16 +95,17 @@ def _environment() -> Environment:
         short_outcome=lambda name: wording.SHORT_OUTCOMES.get(name, wording.words(name)),
         signed=wording.signed,
         severity_word=wording.SEVERITIES.__getitem__,
-        time_effect=_time_effect,
+        time_effect=time_effect,
         urgency_word=wording.URGENCIES.__getitem__,
         weeks=wording.weeks,
+        weeks_apart=weeks_apart,
         when=_when,
         words=wording.words,
     )
     return environment
 
 
-def _image_alt(findings: ImageFindings | None) -> str:
+def image_alt(findings: ImageFindings | None) -> str:
     """What a reader who cannot see the radiograph needs to know."""
     if findings is None:
         return "Radiograph, not assessed."
@@ -114,7 +126,7 @@ def _image_values(result: CaseResult) -> dict[str, object]:
         height, width = result.radiograph.pixels.shape
         values.update(
             image=png_data_uri(result.radiograph.pixels),
-            image_alt=_image_alt(result.findings),
+            image_alt=image_alt(result.findings),
             image_height=height,
             image_width=width,
         )
@@ -152,13 +164,15 @@ def render_html(result: CaseResult) -> str:
             advice=advice_by_harm(assessment.supplementation),
             certainties=tuple(Certainty),
             cite=Citations(assessment.sources),
+            combined=combination_view.questions(result),
             healing_bar=healing_bar(assessment.healing) if assessment.healing is not None else None,
+            what_if_bars=what_if_bars(assessment.healing) if assessment.healing is not None else (),
             horizon=horizon,
             intended_use=wording.INTENDED_USE,
             last_week=last_week,
             messages=explain(case_warnings(result)),
             notice=wording.NOTICE,
-            origin_words=_ORIGINS | (reference_labels(result.patient) if result.patient is not None else {}),
+            origin_words=ORIGINS | (reference_labels(result.patient) if result.patient is not None else {}),
             probabilities=probability_views(risk) if risk is not None else (),
             changes=change_view(risk) if risk is not None else None,
             osteoporosis=osteoporosis_view(risk) if risk is not None else None,

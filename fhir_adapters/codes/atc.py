@@ -25,8 +25,10 @@ CLASSES: dict[str, tuple[Drug, ...]] = {
     "N02A": (Drug.OPIOID,),
     **dict.fromkeys(("N07BC01", "N07BC02", "N07BC03", "N07BC05", "N07BC06", "N07BC51"), (Drug.OPIOID,)),
     # thiazides and thiazide-like drugs, alone and in fixed combinations
-    **dict.fromkeys(("C03A", "C03BA", "C03EA", "C07B", "C07C", "C07D", "C09BA", "C09DA"), (Drug.THIAZIDE,)),
-    **dict.fromkeys(("C09BX01", "C09DX01", "C09DX03", "C09XA52", "C09XA54"), (Drug.THIAZIDE,)),
+    **dict.fromkeys(("C03A", "C03BA", "C03EA", "C07B", "C07C", "C07D", "C09XA52", "C09XA54"), (Drug.THIAZIDE,)),
+    **dict.fromkeys(("C09A", "C09B", "C09C", "C09D"), (Drug.ACE_INHIBITOR_OR_ARB,)),
+    **dict.fromkeys(("C09BA", "C09DA", "C09BX01", "C09DX01", "C09DX03"), (Drug.ACE_INHIBITOR_OR_ARB, Drug.THIAZIDE)),
+    **dict.fromkeys(("C03C", "C03D", "C03EB"), (Drug.DIURETIC,)),
     "C01AA": (Drug.DIGOXIN,),  # digitalis glycosides share the danger of hypercalcaemia
     "H03AA01": (Drug.LEVOTHYROXINE,),
     "H03AA03": (Drug.LEVOTHYROXINE,),
@@ -60,7 +62,8 @@ CLASSES: dict[str, tuple[Drug, ...]] = {
     "A11CC": (_VITAMIN_D,),
     "A11CB": (_VITAMIN_D,),
     "N03A": (Drug.ANTICONVULSANT,),
-    # B01AC (platelet inhibitors) and B01AD (fibrinolytics) are antithrombotic but no anticoagulants
+    "B01AC": (Drug.ANTIPLATELET,),
+    # B01AD (fibrinolytics) is antithrombotic but no anticoagulant
     **dict.fromkeys(("B01AA", "B01AB", "B01AE", "B01AF", "B01AX05"), (Drug.ANTICOAGULANT,)),
     "A02BC": (Drug.PROTON_PUMP_INHIBITOR,),
     "A02BD": (Drug.PROTON_PUMP_INHIBITOR,),

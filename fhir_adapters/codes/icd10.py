@@ -103,6 +103,9 @@ _DISEASES: dict[str, DiagnosisMeaning] = {
     **_all("F500", kind(Kind.ANOREXIA_NERVOSA)),
     **_all("R296", kind(Kind.REPEATED_FALLS)),
     **_all("I702 I739", kind(Kind.PERIPHERAL_ARTERY_DISEASE)),
+    **_all("I50 I110 I130 I132", kind(Kind.HEART_FAILURE)),
+    **_all("K25 K26 K27 K28", kind(Kind.PEPTIC_ULCER)),
+    **_all("K20 K21 K22", kind(Kind.OESOPHAGEAL_DISEASE)),
 }
 
 _CM_SITES: dict[str, Site] = {

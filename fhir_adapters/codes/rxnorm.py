@@ -57,6 +57,15 @@ _INGREDIENTS: dict[Drug, str] = {
     Drug.ANDROGEN_DEPRIVATION: "42375 50610 38782 475230 83008 1307298 1100072",
     # estradiol, conjugated oestrogens
     Drug.HORMONE_REPLACEMENT: "4083 4099",
+    # lisinopril, enalapril, ramipril, benazepril, captopril, perindopril, quinapril, fosinopril, trandolapril;
+    # losartan, valsartan, candesartan, irbesartan, olmesartan, telmisartan
+    Drug.ACE_INHIBITOR_OR_ARB: (
+        "29046 3827 35296 18867 1998 54552 35208 50166 38454 52175 69749 214354 83818 321064 73494"
+    ),
+    # furosemide, bumetanide, torasemide, spironolactone
+    Drug.DIURETIC: "4603 1808 38413 9997",
+    # acetylsalicylic acid, clopidogrel, prasugrel, ticagrelor
+    Drug.ANTIPLATELET: "1191 32968 613391 1116632",
 }
 
 _PRODUCTS: dict[Drug, str] = {
@@ -92,6 +101,8 @@ _PRODUCTS: dict[Drug, str] = {
     ),
     # warfarin 5 mg tablet
     Drug.ANTICOAGULANT: "855332",
+    # acetylsalicylic acid 81 mg, clopidogrel 75 mg tablets
+    Drug.ANTIPLATELET: "243670 309362",
 }
 
 CLASSES: dict[str, tuple[Drug, ...]] = {
@@ -106,11 +117,11 @@ ROUTE_DECIDES: frozenset[str] = frozenset({"3264", "5492", "1514", "10759"})
 """Dexamethasone, hydrocortisone, betamethasone, triamcinolone: systemic or local, as the route says."""
 
 _REVIEWED_INGREDIENTS = """
-    161 1191 17767 18867 20352 20610 25480 28889 29046 32968 35296 36437 36567 3827 42463 435 4493 4603 519 52175
-    6809 6918 723 77492 83367 88249 9997 10737 1202 2556 301542 274783
+    161 17767 20352 20610 25480 28889 36437 36567 42463 435 4493 519
+    6809 6918 723 77492 83367 88249 10737 1202 2556 301542 274783
 """
 _REVIEWED = """
-    316672 312961 860975 106892 866414 897718 197361 315971 1719286 834357 705129 309362 243670 1804799
+    316672 312961 860975 106892 866414 897718 197361 315971 1719286 834357 705129 1804799
     313782 282464 1043400 562251 834102 834061 308182 308192 309097 311989 311995 997488
     665078 1049630 1014676 197378 477045 1094107
     389221 757594 1000126 1000156 748962 751905 978950 807283 831533 748856 1534809 748879 749762 1367439 1605257
@@ -120,9 +131,9 @@ _REVIEWED = """
 NO_CLASS: frozenset[str] = frozenset(_REVIEWED.split()) | frozenset(_REVIEWED_INGREDIENTS.split())
 """Drugs that were looked at and belong to none of the classes, so they raise no warning.
 
-Ingredients: paracetamol, acetylsalicylic acid, amlodipine, benazepril, carvedilol, cetirizine, gabapentin, loratadine,
-lisinopril, clopidogrel, ramipril, sertraline, simvastatin, enalapril, pravastatin, salbutamol, fluoxetine, furosemide,
-allopurinol, losartan, metformin, metoprolol, amoxicillin, tamsulosin, atorvastatin, montelukast, spironolactone,
-trazodone, atenolol, citalopram, rosuvastatin, insulin glargine. Products, in this order: heart and metabolism; pain,
-infection and allergy; contraceptives (hormones, but no replacement); inhalers, skin and emergency drugs; others.
+Ingredients: paracetamol, amlodipine, carvedilol, cetirizine, gabapentin, loratadine, sertraline, simvastatin,
+pravastatin, salbutamol, fluoxetine, allopurinol, metformin, metoprolol, amoxicillin, tamsulosin, atorvastatin,
+montelukast, trazodone, atenolol, citalopram, rosuvastatin, insulin glargine. Products, in this order: heart and
+metabolism; pain, infection and allergy; contraceptives (hormones, but no replacement); inhalers, skin and emergency
+drugs; others.
 """

@@ -111,6 +111,12 @@ _DISEASES: dict[str, DiagnosisMeaning] = {
     **_all("279992002", kind(Kind.REPEATED_FALLS)),
     # peripheral arterial occlusive disease; peripheral vascular disease
     **_all("399957001 400047006", kind(Kind.PERIPHERAL_ARTERY_DISEASE)),
+    # heart failure; congestive; chronic; chronic congestive
+    **_all("84114007 42343007 48447003 88805009", kind(Kind.HEART_FAILURE)),
+    # peptic, gastric, duodenal ulcer
+    **_all("13200003 397825006 51868009", kind(Kind.PEPTIC_ULCER)),
+    # reflux disease; oesophagitis; stricture; achalasia; Barrett's oesophagus
+    **_all("235595009 16761005 63305008 45564002 302914006", kind(Kind.OESOPHAGEAL_DISEASE)),
 }
 
 SMOKING: dict[str, SmokingStatus] = {

@@ -209,10 +209,19 @@ def test_every_kind_of_condition_and_site_has_a_code() -> None:
         (ATC, "M05BB03", (Drug.ORAL_BISPHOSPHONATE, Drug.VITAMIN_D_SUPPLEMENT)),
         (ATC, "M05BX04", (Drug.DENOSUMAB,)),
         (ATC, "H05AA02", (Drug.ANABOLIC_BONE_DRUG,)),
-        (ATC, "C09DA01", (Drug.THIAZIDE,)),
-        (ATC, "C03CA01", ()),  # furosemide
+        (ATC, "C09DA01", (Drug.ACE_INHIBITOR_OR_ARB, Drug.THIAZIDE)),
+        (ATC, "C09AA05", (Drug.ACE_INHIBITOR_OR_ARB,)),
+        (ATC, "C09BX01", (Drug.ACE_INHIBITOR_OR_ARB, Drug.THIAZIDE)),
+        (ATC, "C09XA52", (Drug.THIAZIDE,)),
+        (ATC, "C09XA02", ()),  # aliskiren
+        (ATC, "C03CA01", (Drug.DIURETIC,)),
+        (ATC, "C03DA01", (Drug.DIURETIC,)),
+        (ATC, "C08CA01", ()),  # amlodipine
         (ATC, "B01AA03", (Drug.ANTICOAGULANT,)),
-        (ATC, "B01AC06", ()),  # aspirin
+        (ATC, "B01AC06", (Drug.ANTIPLATELET,)),
+        (RXNORM, "35296", (Drug.ACE_INHIBITOR_OR_ARB,)),
+        (RXNORM, "4603", (Drug.DIURETIC,)),
+        (RXNORM, "243670", (Drug.ANTIPLATELET,)),
         (ATC, "A12AX", (Drug.CALCIUM_SUPPLEMENT, Drug.VITAMIN_D_SUPPLEMENT)),
         (ATC, "L02AE02", (Drug.ANDROGEN_DEPRIVATION,)),
         (ATC, "G03AA07", ()),  # contraceptive
@@ -245,3 +254,25 @@ def test_code_tables_contradict_neither_themselves_nor_each_other() -> None:
     assert not set(rxnorm.CLASSES) & rxnorm.NO_CLASS
     assert not set(rxnorm.CLASSES) & rxnorm.ROUTE_DECIDES
     assert all(re.fullmatch(r"\d{3,8}", code) for code in (*rxnorm.CLASSES, *rxnorm.NO_CLASS, *rxnorm.ROUTE_DECIDES))
+
+
+@pytest.mark.parametrize(
+    ("system", "code", "kind"),
+    [
+        (SNOMED, "84114007", Kind.HEART_FAILURE),
+        (ICD_10_CM, "I50.9", Kind.HEART_FAILURE),
+        (ICD_10_CM, "I11.0", Kind.HEART_FAILURE),
+        (ICD_10_CM, "K25.4", Kind.PEPTIC_ULCER),
+        (SNOMED, "13200003", Kind.PEPTIC_ULCER),
+        (ICD_10_CM, "K21.00", Kind.OESOPHAGEAL_DISEASE),
+        (SNOMED, "45564002", Kind.OESOPHAGEAL_DISEASE),
+    ],
+)
+def test_diseases_that_forbid_a_pain_or_bone_drug(system: str, code: str, kind: Kind) -> None:
+    meaning = diagnosis(system, code)
+    assert meaning is not None and meaning.kinds == (kind,)
+
+
+def test_hypertension_without_heart_failure_is_none() -> None:
+    meaning = diagnosis(ICD_10_CM, "I11.9")
+    assert meaning is None or not meaning.kinds

@@ -17,6 +17,7 @@ from fhir_adapters.patient import (
     SmokingStatus,
     Sourced,
 )
+from fusion.combination import statements_of_combined
 from fusion.context import ClinicalContext, Mechanism
 from fusion.engine import FusionEngine
 from fusion.evidence_base import EvidenceBase
@@ -137,6 +138,7 @@ def statements(assessment: Assessment) -> tuple[Statement, ...]:
             *(one.statement for one in healing.factors),
             *((healing.nonunion,) if healing.nonunion is not None else ()),
             *healing.notes,
+            *(one.statement for one in healing.what_if),
         )
     return (
         assessment.summary,
@@ -151,6 +153,7 @@ def statements(assessment: Assessment) -> tuple[Statement, ...]:
         *(one.statement for one in assessment.follow_up),
         *assessment.limitations,
         *fragility_statements(assessment),
+        *statements_of_combined(assessment.combined),
     )
 
 

@@ -164,10 +164,10 @@ def test_a_missed_fracture_is_looked_for_again() -> None:
 
 
 def test_follow_up_is_in_order_of_time() -> None:
-    weeks = [
-        one.earliest_week or one.latest_week or 0.0
-        for one in assess(person=patient(70), site=FractureSite.DISTAL_RADIUS, mechanism=LOW).follow_up
-    ]
+    steps = assess(person=patient(70), site=FractureSite.DISTAL_RADIUS, mechanism=LOW).follow_up
+    dated = [one.earliest_week is not None or one.latest_week is not None for one in steps]
+    assert dated == sorted(dated, reverse=True), "what has no date comes last"
+    weeks = [one.earliest_week or one.latest_week or 0.0 for one, has in zip(steps, dated, strict=True) if has]
     assert weeks == sorted(weeks)
 
 
@@ -237,7 +237,9 @@ def test_treatment_that_is_given_is_said() -> None:
 
 
 def test_imminent_risk_and_hip_mortality() -> None:
-    assert "2.7 times" in text(assess(person=patient(50), site=ANKLE), "risk.imminent")
+    assert "2.7 times" in text(assess(person=patient(50), site=FractureSite.DISTAL_RADIUS), "risk.imminent")
+    ankle = text(assess(person=patient(50), site=ANKLE), "risk.imminent")
+    assert "times" not in ankle and "Any new fracture from 50 years" in ankle
     assert "risk.imminent" not in rules(assess(person=patient(49), site=ANKLE))
     assert "risk.imminent" not in rules(assess(person=patient(50)))
     hip = findings(FractureCall.DEFINITE, BodyRegion.HIP)

@@ -150,6 +150,11 @@ def walked() -> tuple[dict[str, Any], ...]:
     cases += [{"person": stones, "site": FractureSite.DISTAL_RADIUS, "mechanism": Mechanism.LOW_ENERGY}]
     treated = patient(75, medications=(drug(DrugClass.ORAL_BISPHOSPHONATE),))
     cases += [{"person": treated, "site": FractureSite.FEMORAL_SHAFT}]
+    pain = {"image": findings(FractureCall.NOT_SEEN, BodyRegion.HIP), "clinical_suspicion_high": True}
+    cases += [{"person": treated, **pain}]
+    sugar = sourced(9.5, "Observation/h")
+    diabetic = patient(60, diabetes=sourced(DiabetesType.TYPE_2, "Condition/d"), hba1c_percent=sugar)
+    cases += [{"person": diabetic, "site": FractureSite.ANKLE}]
     osteopenic = patient(70, t_score_femoral_neck=sourced(-1.5, "Observation/t"))
     cases += [{"person": osteopenic, "estimate": risk(0.3, 0.1)}]
     read = PatternEstimate(pattern=FracturePattern.COMMINUTED, probabilities=(), displaced_probability=0.9)

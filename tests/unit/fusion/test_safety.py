@@ -1,14 +1,20 @@
 """What forbids, spaces or cautions: each rule fires, names its trigger, and stays silent otherwise."""
 
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
 from fhir_adapters.patient import ConditionKind, DrugClass
+from fusion.context import ClinicalContext
+from fusion.engine import FusionEngine
+from fusion.evidence_base import EvidenceBase
+from fusion.evidence_model import EvidenceStatus
 from fusion.results import AdviceAction, Certainty
 from fusion.sites import FractureSite
 from fusion.statements import UNVERIFIED_SAFETY
-from tests.unit.fusion.cases import advice, assess, condition, drug, patient, rules, sourced
+from tests.unit.fusion.cases import NOW, advice, assess, condition, drug, patient, rules, sourced
 
 K, D, A = ConditionKind, DrugClass, AdviceAction
 ANKLE = FractureSite.ANKLE
@@ -129,13 +135,16 @@ def test_what_is_already_taken_is_named() -> None:
 
 
 def test_unverified_safety_rules_are_shown_and_marked() -> None:
-    assessment = assess(
-        person=patient(60, medications=(drug(D.ANTICOAGULANT), drug(D.NSAID)), **lab(EGFR, 25.0)), site=ANKLE
-    )
-    for rule in ("safety.nsaid.anticoagulant", "safety.nsaid.egfr30"):
-        line = advice(assessment, rule)
-        assert line.statement.certainty is Certainty.UNVERIFIED
-        assert line.statement.text.endswith(UNVERIFIED_SAFETY)
+    base = EvidenceBase.load()
+    name = "care.caution.nsaid_anticoagulant"
+    entry = replace(base[name], status=EvidenceStatus.UNVERIFIED)
+    engine = FusionEngine(replace(base, entries=MappingProxyType({**base.entries, name: entry})))
+    person = patient(60, medications=(drug(D.ANTICOAGULANT), drug(D.NSAID)))
+    context = ClinicalContext(site=ANKLE)
+    assessment = engine.assess(findings=None, patient=person, risk=None, context=context, as_of=NOW)
+    line = advice(assessment, "safety.nsaid.anticoagulant")
+    assert line.statement.certainty is Certainty.UNVERIFIED
+    assert line.statement.text.endswith(UNVERIFIED_SAFETY)
     verified = advice(assess(person=patient(60, medications=(drug(D.THIAZIDE),))), "safety.interaction.thiazide")
     assert UNVERIFIED_SAFETY not in verified.statement.text
 
