@@ -11,6 +11,8 @@ its part of the record.
 ``codes``        SNOMED CT, ICD-10-CM, LOINC, RxNorm, ATC code sets, matched by code, never by display text.
 ``units``        the one place where UCUM units are converted.
 ``builders``     plain data to FHIR R4 resources, from the data types of ``r4_types``.
+``proposals``    the same for what software may only propose: plans, orders, goals, alerts; always drafts.
+``cds_hooks``    CDS Hooks on the wire: calls, cards, prefetch, draft orders.
 ``client``       FHIR and DICOMweb servers over HTTP: SMART, search, one patient's record, the newest radiograph.
 ``errors``       the error tree.
 ``warnings``     every warning and its sentence for the reader.

@@ -13,6 +13,7 @@ from fhir_adapters.r4_types import (
     Component,
     Concept,
     Interpretation,
+    IssueSeverity,
     Json,
     JsonObject,
     ObservationCategory,
@@ -20,11 +21,13 @@ from fhir_adapters.r4_types import (
     Prediction,
     ReportStatus,
     Value,
+    as_object,
     coding,
     concept,
     decimal,
     instant,
     narrative,
+    noted,
     quantity,
     value_in_words,
     value_x,
@@ -38,18 +41,10 @@ _PARTICIPANT = "http://terminology.hl7.org/CodeSystem/provenance-participant-typ
 _OBSERVATION_VALUE = "http://terminology.hl7.org/CodeSystem/v3-ObservationValue"
 
 
-def _notes(texts: Sequence[str]) -> list[Json]:
-    return [{"text": text} for text in texts]
-
-
-def _asserted_by_machine() -> JsonObject:
+def asserted_by_machine() -> JsonObject:
     """``meta`` with the security label for data that an algorithm asserted (HL7 v3 ObservationValue)."""
     label = Code(system=_OBSERVATION_VALUE, code="AIAST", display="Artificial Intelligence asserted")
     return {"security": [coding(label)]}
-
-
-def _as_object(value: Json) -> JsonObject:
-    return value if isinstance(value, dict) else {}
 
 
 def device(*, business_id: JsonObject, name: str, kind: str, versions: Mapping[str, str], note: str) -> JsonObject:
@@ -71,9 +66,9 @@ def device(*, business_id: JsonObject, name: str, kind: str, versions: Mapping[s
         "deviceName": [{"name": name, "type": "model-name"}],
         "type": {"text": kind},
         "version": listed,
-        "note": _notes([note]),
+        "note": noted([note]),
     }
-    return _as_object(without_empty(resource))
+    return as_object(without_empty(resource))
 
 
 def observation(
@@ -125,7 +120,7 @@ def observation(
     parts: list[Json] = [{"code": concept(one.code), **value_x(one.value)} for one in components]
     resource: JsonObject = {
         "resourceType": "Observation",
-        "meta": _asserted_by_machine(),
+        "meta": asserted_by_machine(),
         "text": narrative([f"{code.text}: {value_in_words(value, absent_reason)}", *notes]),
         "identifier": [business_id],
         "status": status.value,
@@ -136,7 +131,7 @@ def observation(
         "issued": instant(issued),
         "dataAbsentReason": concept(absent_reason) if absent_reason is not None else None,
         "interpretation": [{"coding": [coding(_interpretation(interpretation))]}] if interpretation else None,
-        "note": _notes(notes),
+        "note": noted(notes),
         "bodySite": concept(body_site) if body_site is not None else None,
         "method": {"text": method} if method else None,
         "device": device_reference,
@@ -146,7 +141,7 @@ def observation(
     }
     if value is not None:
         resource |= value_x(value)
-    return _as_object(without_empty(resource))
+    return as_object(without_empty(resource))
 
 
 def _category(category: ObservationCategory) -> Code:
@@ -189,7 +184,7 @@ def diagnostic_report(
     codes: list[Json] = [concept(one) for one in conclusion_codes]
     resource: JsonObject = {
         "resourceType": "DiagnosticReport",
-        "meta": _asserted_by_machine(),
+        "meta": asserted_by_machine(),
         "text": narrative([conclusion, *lines]),
         "identifier": [business_id],
         "status": status.value,
@@ -202,7 +197,7 @@ def diagnostic_report(
         "conclusion": conclusion,
         "conclusionCode": codes,
     }
-    return _as_object(without_empty(resource))
+    return as_object(without_empty(resource))
 
 
 def _prediction(prediction: Prediction) -> JsonObject:
@@ -237,7 +232,7 @@ def risk_assessment(
     shown = [f"{one.outcome.text}: {decimal(one.percent):g}%. {one.rationale}" for one in predictions]
     resource: JsonObject = {
         "resourceType": "RiskAssessment",
-        "meta": _asserted_by_machine(),
+        "meta": asserted_by_machine(),
         "text": narrative([code.text, *shown, *notes]),
         "identifier": [business_id],
         "status": status.value,
@@ -247,9 +242,9 @@ def risk_assessment(
         "occurrenceDateTime": instant(occurrence),
         "performer": performer,
         "prediction": listed,
-        "note": _notes(notes),
+        "note": noted(notes),
     }
-    return _as_object(without_empty(resource))
+    return as_object(without_empty(resource))
 
 
 def detected_issue(
@@ -257,30 +252,53 @@ def detected_issue(
     business_id: JsonObject,
     status: ObservationStatus,
     code: Concept,
+    severity: IssueSeverity,
     patient: JsonObject,
     identified: datetime,
     author: JsonObject,
     implicated: Sequence[JsonObject],
     detail: str,
+    evidence: Sequence[JsonObject] = (),
+    sources: Sequence[Concept] = (),
+    source_url: str = "",
+    proposal: str = "",
 ) -> JsonObject:
     """A DetectedIssue: something in the record that speaks against a drug or supplement, or asks for care with it.
 
-    Severity is left out: nobody has graded it.
+    Args:
+        business_id: From `identifier`.
+        status: Whether a person has verified it.
+        code: What kind of issue, about what.
+        severity: How much harm it may do.
+        patient: From `reference`.
+        identified: When.
+        author: Reference to the Device.
+        implicated: References to the entries of the record that make the issue.
+        detail: The issue in words.
+        evidence: References to measurements among them.
+        sources: What the rule rests on.
+        source_url: Public address of the first of them.
+        proposal: What is proposed against it, in words; nothing was done yet.
     """
+    shown: JsonObject = {"code": [concept(one) for one in sources], "detail": list(evidence)}
     resource: JsonObject = {
         "resourceType": "DetectedIssue",
-        "meta": _asserted_by_machine(),
-        "text": narrative([f"{code.text}: {detail}"]),
+        "meta": asserted_by_machine(),
+        "text": narrative([f"{code.text}: {detail}", proposal]),
         "identifier": [business_id],
         "status": status.value,
         "code": concept(code),
+        "severity": severity.value,
         "patient": patient,
         "identifiedDateTime": instant(identified),
         "author": author,
         "implicated": list(implicated),
+        "evidence": [shown],
         "detail": detail,
+        "reference": source_url,
+        "mitigation": [{"action": {"text": proposal}}] if proposal else [],
     }
-    return _as_object(without_empty(resource))
+    return as_object(without_empty(resource))
 
 
 def provenance(
@@ -288,6 +306,7 @@ def provenance(
     targets: Sequence[JsonObject],
     recorded: datetime,
     agent: JsonObject,
+    models: Sequence[JsonObject] = (),
     sources: Sequence[JsonObject],
     activity: str,
 ) -> JsonObject:
@@ -296,30 +315,37 @@ def provenance(
     Args:
         targets: References to what was made; at least one.
         recorded: When.
-        agent: Reference to the Device.
-        sources: References to inputs, models and rules.
+        agent: Reference to the Device of the engine.
+        models: References to the Devices of the models that worked for it.
+        sources: References to inputs and rules.
         activity: What was done, in words.
     """
-    performer = Code(system=_PARTICIPANT, code="performer", display="Performer")
+    performer: Json = {"coding": [coding(Code(system=_PARTICIPANT, code="performer", display="Performer"))]}
     entities: list[Json] = [{"role": "source", "what": one} for one in sources]
+    agents: list[Json] = [
+        {"type": performer, "who": agent},
+        *({"type": performer, "who": one, "onBehalfOf": agent} for one in models),
+    ]
     resource: JsonObject = {
         "resourceType": "Provenance",
-        "text": narrative([activity]),
+        "text": narrative([activity, *(str(one["display"]) for one in models if "display" in one)]),
         "target": list(targets),
         "recorded": instant(recorded),
         "activity": {"text": activity},
-        "agent": [{"type": {"coding": [coding(performer)]}, "who": agent}],
+        "agent": agents,
         "entity": entities,
     }
-    return _as_object(without_empty(resource))
+    return as_object(without_empty(resource))
 
 
 def transaction(entries: Mapping[str, JsonObject], business_id: JsonObject, timestamp: datetime) -> JsonObject:
-    """A transaction Bundle that creates every resource, or none.
+    """A transaction Bundle that creates every resource, or none, and nothing twice.
 
-    A Device outlives its case: it is created only if the server does not hold its identifier yet (``ifNoneExist``).
-    The other types are created without a condition, because a server that cannot search one of them by identifier
-    would refuse the whole transaction; their identifiers still tell a receiver that it holds them already.
+    Each is created only if the server does not hold it yet (``ifNoneExist``), so that a bundle may be sent again after
+    an answer was lost. A Device outlives its case and is found by its identifier. The others are found by their last
+    tag: every server can search ``_tag`` in every type, while some know no ``identifier`` of the rarer ones, and a
+    Provenance has none; such a server would refuse the whole transaction. What has no tag is created without a
+    condition.
 
     Args:
         entries: ``urn:uuid:`` address to resource, in the order of the bundle.
@@ -329,8 +355,8 @@ def transaction(entries: Mapping[str, JsonObject], business_id: JsonObject, time
     listed: list[Json] = []
     for address, resource in entries.items():
         request: JsonObject = {"method": "POST", "url": resource["resourceType"]}
-        if resource["resourceType"] == "Device":
-            request["ifNoneExist"] = _condition(resource)
+        if (condition := _condition(resource)) is not None:
+            request["ifNoneExist"] = condition
         listed.append({"fullUrl": address, "resource": resource, "request": request})
     return {
         "resourceType": "Bundle",
@@ -341,9 +367,12 @@ def transaction(entries: Mapping[str, JsonObject], business_id: JsonObject, time
     }
 
 
-def _condition(resource: JsonObject) -> str:
-    """Search by the first business identifier."""
-    held = resource["identifier"]
-    first = held[0] if isinstance(held, list) else held
-    named = _as_object(first)
-    return "identifier=" + quote(f"{named['system']}|{named['value']}", safe=":/|")
+def _condition(resource: JsonObject) -> str | None:
+    """The search that finds the same resource; None when there is nothing to find it by."""
+    device = resource["resourceType"] == "Device"
+    held = resource["identifier"] if device else as_object(resource.get("meta")).get("tag")
+    if not isinstance(held, list) or not held:
+        return None
+    named = as_object(held[0] if device else held[-1])
+    name, value = ("identifier", named["value"]) if device else ("_tag", named["code"])
+    return f"{name}=" + quote(f"{named['system']}|{value}", safe=":/|")

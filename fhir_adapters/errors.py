@@ -8,6 +8,7 @@
     |   +-- NotJsonError             fhir.input.not_json
     |   +-- NotABundleError          fhir.input.not_a_bundle
     |   +-- BundleTypeError          fhir.bundle.type
+    |   +-- NotSendableError         fhir.input.not_sendable
     +-- PatientSelectionError        fhir.patient.*    the Bundle is readable, but whose record is it?
     |   +-- NoPatientError           fhir.patient.none
     |   +-- SeveralPatientsError     fhir.patient.several
@@ -30,6 +31,7 @@
     |   +-- ServerRedirectError      fhir.server.redirect
     |   +-- PagingError              fhir.server.paging
     |   +-- RecordIncompleteError    fhir.server.incomplete
+    |   +-- NotConfirmedError        fhir.server.not_confirmed
     |   +-- ExportError              fhir.server.export.*   a population (Bulk Data $export) that does not come
     |       +-- ExportFailedError    fhir.server.export.failed
     |       +-- ExportExpiredError   fhir.server.export.expired
@@ -44,6 +46,7 @@
     +-- ServerImageError             fhir.image.*      the radiograph is on a server that does not give it
         +-- NoServerImageError       fhir.image.none
         +-- ServerImageFormatError   fhir.image.format
+    HookPayloadError (a FhirError)   fhir.hooks.payload  a call of CDS Hooks is not as the specification has it
 
 A message never repeats what the record says: no names, identifiers, dates or values. Nor does it repeat a token, a key,
 or an address of a server beyond its host, since the rest may hold an identifier.
@@ -114,6 +117,13 @@ class BundleTypeError(FhirInputError):
 
     code = "fhir.bundle.type"
     default_remedy = "Supply a Bundle of type transaction, batch, collection, searchset or document."
+
+
+class NotSendableError(FhirInputError):
+    """A Bundle that may not be sent to a server: it would be stored twice, for nobody, or for several people."""
+
+    code = "fhir.input.not_sendable"
+    default_remedy = "Send a bundle.json that cds wrote for a patient of this server."
 
 
 class PatientSelectionError(FhirError):
@@ -291,6 +301,13 @@ class RecordIncompleteError(FhirServerError):
         self.types = types
 
 
+class NotConfirmedError(FhirServerError):
+    """The server says success, and not of every entry."""
+
+    code = "fhir.server.not_confirmed"
+    default_remedy = "Send the bundle again: what the server holds already is not stored twice."
+
+
 class ExportError(FhirServerError):
     """A Bulk Data export does not come to its end."""
 
@@ -390,3 +407,10 @@ class ServerImageFormatError(ServerImageError):
     """What the server gave for the radiograph is no image."""
 
     code = "fhir.image.format"
+
+
+class HookPayloadError(FhirError):
+    """A call of CDS Hooks is not as the specification has it."""
+
+    code = "fhir.hooks.payload"
+    default_remedy = "Send what CDS Hooks 2.0.1 describes for this hook; /cds-services lists the services."

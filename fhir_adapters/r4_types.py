@@ -38,6 +38,14 @@ class ReportStatus(StrEnum):
     FINAL = "final"
 
 
+class IssueSeverity(StrEnum):
+    """Value set ``detectedissue-severity`` of R4."""
+
+    HIGH = "high"
+    MODERATE = "moderate"
+    LOW = "low"
+
+
 class ObservationCategory(StrEnum):
     """Those of R4's ``observation-category`` that the engine uses."""
 
@@ -122,6 +130,16 @@ def without_empty(value: Json) -> Json:
     return None if value == "" else value
 
 
+def as_object(value: Json) -> JsonObject:
+    """The value when it is a JSON object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def noted(sentences: Iterable[str]) -> list[Json]:
+    """Annotations, one per sentence."""
+    return [{"text": sentence} for sentence in sentences]
+
+
 def instant(moment: datetime) -> str:
     """A time as FHIR ``instant``, to the millisecond.
 
@@ -166,9 +184,10 @@ def identifier(system: str, value: str) -> JsonObject:
     return {"system": system, "value": value}
 
 
-def reference(target: str, resource_type: str | None = None) -> JsonObject:
+def reference(target: str, resource_type: str | None = None, display: str = "") -> JsonObject:
     """A literal reference: ``Patient/123``, or the ``urn:uuid:`` of an entry in the same bundle with its type."""
-    return {"reference": target} if resource_type is None else {"reference": target, "type": resource_type}
+    named: JsonObject = {"reference": target} if resource_type is None else {"reference": target, "type": resource_type}
+    return named | {"display": display} if display else named
 
 
 def logical_reference(resource_type: str, *, system: str = "", value: str = "", display: str = "") -> JsonObject:

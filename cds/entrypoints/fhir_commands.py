@@ -7,12 +7,7 @@ import typer
 
 from cds.entrypoints.console import failures_explained
 
-fhir_app = typer.Typer(no_args_is_help=True, help="Register with a FHIR server.")
-
-
-@fhir_app.callback()
-def _group() -> None:
-    """Keeps the name of the single command."""
+fhir_app = typer.Typer(no_args_is_help=True, help="Register with a FHIR server, and send reports to it.")
 
 
 @fhir_app.command()
@@ -39,3 +34,40 @@ def jwks(
             typer.echo(text, nl=False)
         else:
             write_artifacts(out.parent, {out.name: text.encode()}, inputs=key)
+
+
+@fhir_app.command()
+def send(
+    bundle: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A bundle.json that cds wrote.")],
+    fhir_server: Annotated[
+        str | None, typer.Option(metavar="URL", help="FHIR R4 server that holds the patient.")
+    ] = None,
+    fhir_token_file: Annotated[Path | None, typer.Option(dir_okay=False, help="File with a bearer token.")] = None,
+    fhir_client_id: Annotated[str | None, typer.Option(help="Client id of SMART Backend Services.")] = None,
+    fhir_key: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Its private key, PEM or JWK (RS384, ES384).")
+    ] = None,
+    patient_id: Annotated[
+        str | None, typer.Option(help="Whom the bundle must be about; another one is refused.")
+    ] = None,
+) -> None:
+    """Send a report to the FHIR server: all of it is stored, or nothing, and nothing twice.
+
+    Everything arrives as a draft or as preliminary, for a clinician to confirm.
+    """
+    with failures_explained():
+        from cds.bootstrap import load_settings
+        from cds.entrypoints.console import read_input
+        from cds.errors import InputKind
+        from cds.options import ServerOptions
+        from cds.sending import send_bundle, told
+
+        options = ServerOptions(
+            fhir_server=fhir_server,
+            fhir_token_file=fhir_token_file,
+            fhir_client_id=fhir_client_id,
+            fhir_key_file=fhir_key,
+        )
+        settings = load_settings(**options.settings())
+        raw = read_input(bundle, InputKind.RECORD, limit_bytes=settings.max_record_bytes)
+        typer.echo(told(send_bundle(settings, raw or b"", patient_id=patient_id)))

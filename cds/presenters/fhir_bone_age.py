@@ -1,6 +1,7 @@
 """Skeletal age as a FHIR Observation: LOINC 85151-9, with its interval and the difference to chronological age."""
 
 from cds.presenters.bone_age_view import notes, verdict
+from cds.presenters.fhir_devices import model_device
 from cds.presenters.fhir_transaction import Transaction, own, studies
 from fhir_adapters import builders
 from fhir_adapters.r4_types import (
@@ -51,14 +52,14 @@ def add_bone_age(bundle: Transaction) -> tuple[JsonObject, ...]:
         subject=bundle.subject,
         issued=bundle.created,
         value=Measured(value=estimate.months, **_MONTHS),
-        device_reference=bundle.device,
+        device_reference=model_device(bundle, estimate.model_id),
         body_site=_HAND,
         method=estimate.model_id,
         components=tuple(parts),
         derived_from=studies(bundle.result),
         notes=(estimate.model_validation, *notes(estimate)),
     )
-    return (bundle.add("bone-age", resource),)
+    return (bundle.add("bone-age", resource, "Skeletal age"),)
 
 
 def _compared(one: AgeDiscrepancy) -> list[Component]:

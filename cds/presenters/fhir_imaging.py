@@ -2,8 +2,9 @@
 
 from cds.presenters import wording
 from cds.presenters.fhir_bone_age import add_bone_age
+from cds.presenters.fhir_devices import model_device
 from cds.presenters.fhir_estimates import detection_components, detection_notes, image_components
-from cds.presenters.fhir_transaction import Transaction, own, studies, texts
+from cds.presenters.fhir_transaction import Transaction, body_site, own, studies, texts
 from cds.presenters.image_view import open_or_closed, operating_point, reasons_not_judged
 from fhir_adapters import builders
 from fhir_adapters.r4_types import (
@@ -21,7 +22,6 @@ from fhir_adapters.r4_types import (
     ReportStatus,
     data_absent_unknown,
 )
-from imaging.labels import BodyRegion
 from imaging.results import FractureCall, FractureDetection, ImageFindings, PixelSpacing, SpacingOrigin
 
 _IMAGING_STUDY = Concept(
@@ -31,23 +31,6 @@ _IMAGING_STUDY = Concept(
 _FRACTURE = Concept(
     text="Fracture of bone", codes=(Code(system=SNOMED_CT, code="125605004", display="Fracture of bone"),)
 )
-BODY_SITES: dict[BodyRegion, tuple[str, str]] = {
-    BodyRegion.HAND: ("85562004", "Hand structure"),
-    BodyRegion.WRIST: ("8205005", "Wrist region structure"),
-    BodyRegion.FOREARM: ("14975008", "Forearm structure"),
-    BodyRegion.ELBOW: ("16953009", "Elbow joint structure"),
-    BodyRegion.HUMERUS: ("85050009", "Bone structure of humerus"),
-    BodyRegion.SHOULDER: ("16982005", "Shoulder region structure"),
-    BodyRegion.CLAVICLE: ("51299004", "Bone structure of clavicle"),
-    BodyRegion.PELVIS: ("12921003", "Pelvic structure"),
-    BodyRegion.HIP: ("29836001", "Hip region structure"),
-    BodyRegion.FEMUR: ("71341001", "Bone structure of femur"),
-    BodyRegion.KNEE: ("72696002", "Knee region structure"),
-    BodyRegion.LOWER_LEG: ("30021000", "Lower leg structure"),
-    BodyRegion.ANKLE: ("70258002", "Ankle joint structure"),
-    BodyRegion.FOOT: ("56459004", "Foot structure"),
-}
-"""SNOMED CT code and term of each region."""
 _INTERPRETATIONS: dict[FractureCall, Interpretation] = {
     FractureCall.DEFINITE: Interpretation.POSITIVE,
     FractureCall.SUSPECTED: Interpretation.INDETERMINATE,
@@ -59,11 +42,7 @@ def _body_site(findings: ImageFindings) -> Concept | None:
     if findings.region is None:
         return None
     side = wording.LATERALITIES.get(findings.laterality or "", "")
-    code, display = BODY_SITES[findings.region]
-    return Concept(
-        text=f"{side} {wording.words(findings.region)}".strip(),
-        codes=(Code(system=SNOMED_CT, code=code, display=display),),
-    )
+    return body_site(f"{side} {wording.words(findings.region)}".strip(), findings.region)
 
 
 def _box_components(detection: FractureDetection, spacing: PixelSpacing | None) -> tuple[Component, ...]:
@@ -118,7 +97,7 @@ def _add_detections(bundle: Transaction, findings: ImageFindings) -> tuple[JsonO
             subject=bundle.subject,
             issued=bundle.created,
             value=own(f"call-{detection.call.value}", wording.CALLS[detection.call]),
-            device_reference=bundle.device,
+            device_reference=model_device(bundle, findings.model_id),
             interpretation=_INTERPRETATIONS.get(detection.call),
             body_site=_body_site(findings),
             method=findings.model_id,
@@ -133,7 +112,7 @@ def _add_detections(bundle: Transaction, findings: ImageFindings) -> tuple[JsonO
                 *detection_notes(detection),
             ),
         )
-        references.append(bundle.add(name, resource))
+        references.append(bundle.add(name, resource, f"Place {place}: {wording.CALLS[detection.call]}"))
     return tuple(references)
 
 
@@ -149,8 +128,8 @@ def _call_notes(bundle: Transaction, findings: ImageFindings) -> tuple[str, ...]
     )
 
 
-def add_imaging(bundle: Transaction, findings: ImageFindings) -> None:
-    """The image-level call, its places, and the report over them."""
+def add_imaging(bundle: Transaction, findings: ImageFindings) -> JsonObject:
+    """The image-level call, its places, and the report over them; a reference to the report."""
     members = _add_detections(bundle, findings)
     judged = findings.call is not FractureCall.CANNOT_JUDGE
     call_text = wording.CALLS[findings.call]
@@ -163,7 +142,7 @@ def add_imaging(bundle: Transaction, findings: ImageFindings) -> None:
         issued=bundle.created,
         value=own(f"call-{findings.call.value}", call_text) if judged else None,
         absent_reason=None if judged else data_absent_unknown(call_text),
-        device_reference=bundle.device,
+        device_reference=model_device(bundle, findings.model_id),
         interpretation=_INTERPRETATIONS.get(findings.call),
         body_site=_body_site(findings),
         method=findings.model_id,
@@ -172,7 +151,7 @@ def add_imaging(bundle: Transaction, findings: ImageFindings) -> None:
         derived_from=studies(bundle.result),
         notes=_call_notes(bundle, findings),
     )
-    results = (bundle.add("fracture-call", call), *members, *add_bone_age(bundle))
+    results = (bundle.add("fracture-call", call, call_text), *members, *add_bone_age(bundle))
     report = builders.diagnostic_report(
         business_id=bundle.business_id("report"),
         status=ReportStatus.PARTIAL,
@@ -185,4 +164,4 @@ def add_imaging(bundle: Transaction, findings: ImageFindings) -> None:
         conclusion_codes=(_FRACTURE,) if findings.call is FractureCall.DEFINITE else (),
         lines=texts(flag.statement for flag in bundle.result.assessment.severity.red_flags),
     )
-    bundle.add("report", report)
+    return bundle.add("report", report, "Radiograph, read by software")

@@ -199,6 +199,19 @@ def healing_bar(healing: HealingEstimate) -> IntervalBar:
     )
 
 
+def what_if_bars(healing: HealingEstimate) -> tuple[IntervalBar, ...]:
+    """The window by the published figures as it is, then one per row of `HealingEstimate.what_if`; x from 0 to 100."""
+    own = healing.published_weeks
+    now = (
+        (healing.low_weeks, healing.median_weeks, healing.high_weeks)
+        if own is None
+        else (own.low, own.median, own.high)
+    )
+    windows = [now, *((one.low_weeks, one.median_weeks, one.high_weeks) for one in healing.what_if)]
+    largest = max(high for _, _, high in windows)
+    return tuple(interval_bar(*one, largest=largest, start_x=0, end_x=100) for one in windows)
+
+
 def timeline(appointments: Iterable[FollowUp]) -> tuple[float, tuple[TimelineBar | None, ...]]:
     """Appointments on one axis of weeks.
 

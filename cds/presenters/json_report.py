@@ -20,8 +20,8 @@ from cds.presenters.wording import NOTICE
 SCHEMA_VERSION = "1.1.0"
 """Version of the report's layout; the major number changes when a reader of the old layout would fail."""
 
-PIXEL_FIELDS = frozenset({"pixels", "heat"})
-"""The fields that are left out: `Radiograph.pixels` and `HeatMap.heat`."""
+PIXEL_FIELDS = frozenset({"pixels", "heat", "source_image"})
+"""The fields that are left out: `Radiograph.pixels`, `HeatMap.heat` and `CaseResult.source_image`."""
 
 _ORDER: tuple[str, ...] = (
     "case_id",

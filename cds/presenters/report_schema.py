@@ -34,6 +34,9 @@ _SCALARS: dict[object, dict[str, Json]] = {
 _PROBABILITIES: frozenset[str] = frozenset(
     {
         "BoneAgeEstimate.likeness",
+        "CombinedEstimate.high",
+        "CombinedEstimate.low",
+        "CombinedEstimate.value",
         "DxaThreshold.probability",
         "DxaThreshold.sensitivity",
         "DxaThreshold.sensitivity_high",
@@ -54,6 +57,7 @@ _PROBABILITIES: frozenset[str] = frozenset(
         "ImageAttributes.hardware_probability",
         "ImageAttributes.limb",
         "ImageAttributes.views",
+        "ImageFindings.calibration_prevalence",
         "ImageFindings.max_score",
         "ImageFindings.scope_score",
         "OperatingPoint.sensitivity",

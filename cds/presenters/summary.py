@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cds.case import CaseResult
-from cds.presenters import bone_age_view, image_view, risk_words, wording
+from cds.presenters import bone_age_view, combination_view, image_view, risk_words, wording
 from cds.presenters.messages import case_warnings, explain
 from cds.presenters.ordering import advice_by_harm, follow_up_by_due_week
 from fusion.results import Certainty, Statement, Urgency
@@ -54,6 +54,12 @@ def _radiograph(result: CaseResult) -> str:
         number = f", highest score {findings.max_score:.2f}" if findings.max_score is not None else ""
     reasons = "".join(f"; {reason}" for reason in image_view.reasons_not_judged(findings))
     return f"{wording.CALLS[findings.call]}{number}{reasons}"
+
+
+def _together(result: CaseResult) -> list[str]:
+    """Radiograph alone, patient alone, both together, in one line."""
+    line = combination_view.summary_line(result)
+    return [] if line is None else [printable(line)]
 
 
 def _image_estimates(result: CaseResult) -> list[str]:
@@ -125,6 +131,7 @@ def _rows(result: CaseResult) -> Table:
     listed: list[tuple[str, list[str]]] = [
         ("Red flags", [f"! {_sentence(flag.statement)}" for flag in severity.red_flags]),
         ("Radiograph", [_radiograph(result)]),
+        ("Together", _together(result)),
         ("Place 1", _shortened(_image_estimates(result))),
         ("Skeletal age", _shortened(map(printable, bone_age_view.summary_lines(result)))),
         ("Severity", [wording.SEVERITIES[severity.grade]]),

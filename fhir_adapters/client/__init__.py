@@ -10,6 +10,7 @@ Map
 ``keys``       private keys from PEM or JWK, and the public JWKS.
 ``auth``       bearer tokens and SMART Backend Services.
 ``fetch``      what one patient's record needs, in few parallel requests, as one Bundle.
+``send``       one transaction to the server, for a patient that it holds.
 ``bulk``       a population by Bulk Data ``$export`` into a folder; ``bulk_manifest`` (files and their addresses),
                ``bulk_files`` (one file, taken up and checked), ``bulk_state`` (the folder, for a run that goes on),
                ``bulk_report``, ``bulk_medications`` (those that exports of groups leave out).

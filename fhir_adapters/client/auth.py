@@ -102,6 +102,7 @@ class BackendServices:
         key: ClientKey,
         *,
         resource_types: Iterable[str] = (),
+        created_types: Iterable[str] = (),
         scope: str | None = None,
         token_url: str | None = None,
         clock: Callable[[], float] = time.time,
@@ -112,6 +113,7 @@ class BackendServices:
             client_id: as registered with the server.
             key: its private key.
             resource_types: what is going to be read; makes the scope when `scope` is None. None: every type.
+            created_types: what is going to be created; adds to that scope.
             scope: scopes to ask for, as they are.
             token_url: token endpoint; None: discovered.
             clock: seconds since 1970, for tests.
@@ -124,6 +126,7 @@ class BackendServices:
         self._client_id = client_id
         self._key = key
         self._types = tuple(resource_types) or ("*",)
+        self._created = tuple(created_types)
         self._scope = scope
         self._token_url = token_url
         self._clock = clock
@@ -217,14 +220,23 @@ class BackendServices:
         if self._token_url is None:
             self._token_url = _token_endpoint(http, found)
         if self._scope is None:
-            self._scope = scopes(self._types, found)
+            self._scope = scopes(self._types, found, created=self._created)
 
 
-def scopes(types: Iterable[str], configuration: JsonObject) -> str:
-    """Read scopes for resource types, in SMART 2 form (``.rs``) unless the server offers the first form only."""
+def scopes(types: Iterable[str], configuration: JsonObject, *, created: Iterable[str] = ()) -> str:
+    """Scopes for resource types, in SMART 2 form (``.rs``, ``.crs``) unless the server offers the first form only.
+
+    Args:
+        types: what is read.
+        configuration: the server's SMART configuration.
+        created: what is created; a conditional create searches and reads, too.
+    """
     offered = {item for item in as_list(configuration.get("capabilities")) if isinstance(item, str)}
-    suffix = "read" if "permission-v1" in offered and "permission-v2" not in offered else "rs"
-    return " ".join(f"system/{resource_type}.{suffix}" for resource_type in types)
+    first_form = "permission-v1" in offered and "permission-v2" not in offered
+    read, create = (("read",), ("read", "write")) if first_form else (("rs",), ("crs",))
+    wanted = [(one, suffix) for one in types for suffix in read]
+    wanted += [(one, suffix) for one in created for suffix in create]
+    return " ".join(dict.fromkeys(f"system/{name}.{suffix}" for name, suffix in wanted))
 
 
 def _token_endpoint(http: HttpClient, configuration: JsonObject) -> str:

@@ -20,7 +20,7 @@ What a server refuses
 
 import asyncio
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import orjson
@@ -88,13 +88,16 @@ class _Part:
     error: FhirServerError | None = None
 
 
-async def fetch_record(client: FhirClient, patient_id: str, *, allow_incomplete: bool = False) -> FetchedRecord:
+async def fetch_record(
+    client: FhirClient, patient_id: str, *, allow_incomplete: bool = False, types: Collection[str] = RECORD_TYPES
+) -> FetchedRecord:
     """Fetch what the reader needs of one patient's record.
 
     Args:
         client: of the server, open.
         patient_id: logical id of the Patient, also as ``Patient/id``.
         allow_incomplete: accept that an essential type is refused; the first warning then says so.
+        types: of `RECORD_TYPES`, for a caller that has the others; the Medications of the drugs come along.
 
     Raises:
         NotOnServerError: the server has no such Patient.
@@ -105,7 +108,7 @@ async def fetch_record(client: FhirClient, patient_id: str, *, allow_incomplete:
     """
     wanted = checked_id(patient_id.removeprefix("Patient/"))
     requests, received = client.traffic.requests, client.traffic.received_bytes
-    parts = await _all_parts(client, wanted)
+    parts = await _all_parts(client, wanted, types)
     warnings = _judge(parts, allow_incomplete=allow_incomplete)
     hits = [hit for part in parts for hit in part.hits]
     own = [hit for hit in hits if not _is_of_another(hit.resource, wanted)]
@@ -127,11 +130,13 @@ async def fetch_record(client: FhirClient, patient_id: str, *, allow_incomplete:
     )
 
 
-async def _all_parts(client: FhirClient, patient_id: str) -> list[_Part]:
+async def _all_parts(client: FhirClient, patient_id: str, types: Collection[str]) -> list[_Part]:
     """Every search of the plan at once; the first error that is no refusal ends them all."""
     by_patient = ("patient", patient_id)
-    searches = [_patient(client, patient_id)]
+    searches = [_patient(client, patient_id)] if "Patient" in types else []
     for resource_type in RECORD_TYPES[1:]:
+        if resource_type not in types:
+            continue
         if resource_type == "Observation":
             searches.extend(
                 _part(client, resource_type, [[by_patient, ("code", codes)], [by_patient]])

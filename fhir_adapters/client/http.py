@@ -2,8 +2,8 @@
 
 * A token goes to the origin of the base address and nowhere else; another origin is asked without one, and only when
   the caller says so.
-* Only requests that change nothing are sent (GET, POST to ``_search``, POST for a token), and the DELETE of an export
-  that this client began; each may be repeated.
+* Every request may be repeated: those that change nothing (GET, POST to ``_search``, POST for a token), the DELETE of
+  an export that this client began, and the POST of a transaction whose entries are all conditional.
 * Messages and log lines name the host and the kind of thing asked for, never an address: it may hold an identifier.
 """
 
@@ -103,6 +103,8 @@ class _Call:
     check: Callable[[Reply], object] | None
     credentials: bool
     max_body: int
+    body: bytes | None = None
+    """JSON to send; excludes `form`."""
 
 
 class HttpClient:
@@ -287,6 +289,35 @@ class HttpClient:
             foreign=foreign,
         )
 
+    async def post_json(
+        self,
+        path_or_url: str,
+        body: bytes,
+        *,
+        ok: Collection[int] = (200,),
+        check: Callable[[Reply], object] | None = None,
+    ) -> Reply:
+        """POST of FHIR JSON that the server may receive more than once without harm, with retries, at home only.
+
+        Args:
+            path_or_url: as in `get`.
+            body: the JSON.
+            ok: as in `get`.
+            check: as in `get`.
+
+        Raises:
+            FhirServerError: as in `get`.
+            ClientAuthError: as in `get`.
+        """
+        return await self._request(
+            "POST",
+            self.address(path_or_url),
+            headers={"Accept": FHIR_JSON, "Content-Type": FHIR_JSON},
+            body=body,
+            ok=ok,
+            check=check,
+        )
+
     @asynccontextmanager
     async def stream(
         self, path_or_url: str, *, accept: str, anonymous: bool = False, foreign: bool = False
@@ -399,6 +430,7 @@ class HttpClient:
         *,
         headers: Mapping[str, str],
         form: Callable[[], Mapping[str, str] | Params] | None = None,
+        body: bytes | None = None,
         ok: Collection[int],
         check: Callable[[Reply], object] | None,
         credentials: bool = True,
@@ -416,6 +448,7 @@ class HttpClient:
             check=check,
             credentials=credentials and home and self._auth is not None,
             max_body=max_body or self._max_body,
+            body=body,
         )
         try:
             async with asyncio.timeout(self._retries.deadline_s):
@@ -484,12 +517,12 @@ class HttpClient:
         headers = dict(call.headers)
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
-        form = None
+        content = call.body
         if call.form is not None:
             fields = call.form()
-            form = str(httpx.QueryParams(fields if isinstance(fields, Mapping) else list(fields))).encode()
+            content = str(httpx.QueryParams(fields if isinstance(fields, Mapping) else list(fields))).encode()
             headers["Content-Type"] = "application/x-www-form-urlencoded"
-        request = self._http.build_request(call.method, call.url, headers=headers, content=form)
+        request = self._http.build_request(call.method, call.url, headers=headers, content=content)
         async with self._gate:
             self.traffic.requests += 1
             try:

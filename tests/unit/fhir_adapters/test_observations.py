@@ -297,3 +297,13 @@ def test_pregnancy_answer_becomes_a_condition_while_it_can_last() -> None:
     assert read(long_ago).has_condition(ConditionKind.PREGNANCY) is None
     no_longer = answer("82810-3", LOINC, "LA26683-5", id="n", effectiveDateTime="2024-06-01")
     assert read(answer("82810-3", LOINC, "LA15173-0"), no_longer).conditions == ()
+
+
+def test_both_values_of_one_moment_are_kept() -> None:
+    first = observation(VITAMIN_D, 25.0, "nmol/L", id="a")
+    found = read(first, observation(VITAMIN_D, 95.0, "nmol/L", id="b")).vitamin_d_nmol_l
+    assert found is not None
+    assert {found.value, *(value for value, _ in found.conflicting)} == {25.0, 95.0}
+    assert {found.resource, *(reference for _, reference in found.conflicting)} == {"Observation/a", "Observation/b"}
+    alike = read(first, observation(VITAMIN_D, 26.0, "nmol/L", id="b")).vitamin_d_nmol_l
+    assert alike is not None and alike.conflicting == ()

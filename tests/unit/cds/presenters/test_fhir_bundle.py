@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from fhir.resources.R4B.bundle import Bundle
@@ -11,7 +12,7 @@ from pydicom.sr._concepts_dict import concepts
 
 from cds.case import CaseResult
 from cds.presenters.fhir_bundle import build_bundle, render_bundle
-from cds.presenters.fhir_imaging import BODY_SITES
+from cds.presenters.fhir_transaction import BODY_SITES
 from cds.presenters.wording import NOTICE
 from fusion.results import AdviceAction, Severity
 from imaging.labels import BodyRegion
@@ -64,6 +65,8 @@ _REQUIRED: dict[tuple[str, str], set[str]] = {
     },
 }
 _REQUIRED[("RiskAssessment", "status")] = _REQUIRED[("Observation", "status")]
+for _kind in ("CarePlan", "ServiceRequest", "NutritionOrder", "CommunicationRequest"):
+    _REQUIRED[(_kind, "status")] = {"draft"}
 _REQUIRED[("DetectedIssue", "status")] = _REQUIRED[("Observation", "status")]
 _MANDATORY: dict[str, set[str]] = {
     "Device": set(),
@@ -71,6 +74,11 @@ _MANDATORY: dict[str, set[str]] = {
     "DiagnosticReport": {"status", "code"},
     "RiskAssessment": {"status", "subject"},
     "DetectedIssue": {"status"},
+    "CarePlan": {"status", "intent", "subject"},
+    "Goal": {"lifecycleStatus", "description", "subject"},
+    "ServiceRequest": {"status", "intent", "subject"},
+    "NutritionOrder": {"status", "intent", "patient", "dateTime"},
+    "CommunicationRequest": {"status"},
     "Provenance": {"target", "recorded", "agent"},
 }
 
@@ -132,7 +140,22 @@ def test_transaction_posts_every_resource_once(bundle: dict[str, Any]) -> None:
         assert entry["request"]["method"] == "POST"
         assert entry["request"]["url"] == entry["resource"]["resourceType"]
         assert "id" not in entry["resource"]
-        assert ("ifNoneExist" in entry["request"]) is (entry["resource"]["resourceType"] == "Device")
+
+
+def test_nothing_is_created_twice(bundle: dict[str, Any]) -> None:
+    """Each entry is created only if the server finds none: a Device by identifier, the rest by the last tag."""
+    conditions = [entry["request"]["ifNoneExist"] for entry in bundle["entry"]]
+    assert len(set(conditions)) == len(conditions)
+    for entry, condition in zip(bundle["entry"], conditions, strict=True):
+        resource = entry["resource"]
+        if resource["resourceType"] == "Device":
+            (named,) = resource["identifier"]
+            assert unquote(condition) == f"identifier={named['system']}|{named['value']}"
+            continue
+        case, own = resource["meta"]["tag"]
+        assert case == {"system": "urn:fracture-cds:case", "code": CASE_ID}
+        assert unquote(condition) == f"_tag={own['system']}|{own['code']}"
+        assert own["code"].startswith(f"{CASE_ID}/")
 
 
 def test_business_identifiers_are_unique(bundle: dict[str, Any]) -> None:
@@ -177,12 +200,13 @@ def test_same_software_is_the_same_device() -> None:
 
 
 def test_device_names_engine_models_and_evidence() -> None:
-    (device,) = _resources(full_case(), "Device")
+    device, *_ = _resources(full_case(), "Device")
     versions = {one["type"]["text"]: one["value"] for one in device["version"]}
     assert versions == {
         "engine": "0.1.0",
         "evidence base": "1.0.0+9c1f",
         "radiograph model": "yolov7-tiny-fracatlas@1.0.0+ab12cd34",
+        "attribute model": "attributes@1.0.0+01234567",
         "risk model": "fracture-risk-nhanes@1.0.0+ef56ab78",
     }
     assert device["note"] == [{"text": NOTICE}]
@@ -292,7 +316,7 @@ def test_issue_without_a_drug_has_words_only() -> None:
 def test_without_a_record_nobody_is_made_up() -> None:
     for result in (image_only_case(), negative_case()):
         kinds = {entry["resource"]["resourceType"] for entry in _bundle(result)["entry"]}
-        assert not kinds & {"Patient", "RiskAssessment", "DetectedIssue"}
+        assert not kinds & {"Patient", "RiskAssessment", "DetectedIssue", "CarePlan", "ServiceRequest", "Goal"}
         for one in _resources(result, "Observation") + _resources(result, "DiagnosticReport"):
             assert set(one["subject"]) == {"type", "display"}
             assert "Unidentified" in one["subject"]["display"]
@@ -300,7 +324,14 @@ def test_without_a_record_nobody_is_made_up() -> None:
 
 def test_without_a_radiograph_there_is_no_imaging() -> None:
     kinds = {entry["resource"]["resourceType"] for entry in _bundle(patient_only_case())["entry"]}
-    assert kinds == {"Device", "RiskAssessment", "DetectedIssue", "Provenance"}
+    assert kinds == {
+        "Device",
+        "RiskAssessment",
+        "DetectedIssue",
+        "NutritionOrder",
+        "CarePlan",
+        "Provenance",
+    }
 
 
 def test_undetermined_severity_is_said_and_no_injury_is_not() -> None:
