@@ -11,10 +11,14 @@ Map
 ``errors``       every error to exit code, HTTP status and words; `logs` keeps patient data out of logs.
 ``audit``        who did what, without patient data.
 ``outputs``      one result in the format that was asked for.
+``localisation`` words, numbers, dates and units in the reader's language.
 ``artifacts``    writing results: all files or none.
 ``demo``         a drawn radiograph and the fictional patient of `demo_patient`.
 ``batch``        a population to one ranked list, resumable, with flat memory.
 ``bulk_source``  a population on a FHIR server as a folder that ``batch`` reads; `fhir_source` does it for one patient.
+``sending``      a report to the FHIR server that the record came from.
+``pacs``         files to a PACS.
+``hooks``        CDS Hooks services: what of a chart or an order is worth a card.
 ``presenters``   one result to HTML, JSON, FHIR, a terminal summary.
 ``entrypoints``  command line and web service.
 """

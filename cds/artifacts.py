@@ -20,7 +20,9 @@ from pathlib import Path
 from cds.errors import OutputError
 from cds.presenters.wording import NOTICE
 
-REPORT_FILES = frozenset({"report.html", "report.json", "bundle.json"})
+REPORT_FILES = frozenset(
+    {"report.html", "report.json", "bundle.json", "sr.dcm", "presentation.dcm", "overlay.dcm", "capture.dcm"}
+)
 """The files of one report; an earlier set is replaced as a whole."""
 
 MARKS = (b"fracture-cds", NOTICE.encode())

@@ -72,7 +72,7 @@ def build_engines(settings: Settings) -> Engines:
         image=_LazyImageEngine(partial(_load_image_engine, settings)),
         read_record=_read_record,
         risk=_LazyRiskModel(partial(_load_risk_model, settings)),
-        fusion=_LazyAssessor(_load_assessor),
+        fusion=_LazyAssessor(partial(_load_assessor, settings)),
         explain=_LazyExplainer(partial(_load_explainer, settings)),
         bone_age=_LazyBoneAge(partial(_load_bone_age, settings)),
     )
@@ -218,7 +218,13 @@ def _load_risk_model(settings: Settings) -> RiskModel:
     return load_risk_engine(settings.risk_dir, settings.risk_anchor)
 
 
-def _load_assessor() -> Assessor:
+def _load_assessor(settings: Settings) -> Assessor:
     from fusion.engine import FusionEngine
 
-    return FusionEngine.load()
+    engine = FusionEngine.load(local_share=settings.limb_fracture_share)
+    if settings.healing_dir is None:
+        return engine
+    from cds.healing_outcomes import LearnedAssessor
+    from tabular.healing.engine import HealingModel
+
+    return LearnedAssessor(engine, HealingModel.load(settings.healing_dir))

@@ -59,5 +59,8 @@ class CaseResult:
     """Skeletal age, where the radiograph is a child's hand."""
     bone_age_unavailable: str | None = None
     """Why there is no skeletal age, as a dotted code of `imaging.warnings`; None when there is one or no radiograph."""
+    source_image: bytes | None = field(default=None, repr=False)
+    """The DICOM file that the radiograph came from, as it came: objects for the PACS copy its patient and study and
+    need its window. None for other formats. Patient data: it goes into no report but those objects, and no log."""
     bone_age_expected: bool = False
     """Whether a reader misses it when there is none: it was asked for, or the person is under 19."""

@@ -1,6 +1,6 @@
 """``cds demo``: a drawn radiograph and a fictional patient through the whole engine, without anybody's data.
 
-The files land in one folder: the two inputs (``phantom.dcm``, ``patient.json``) and the three results. The phantom is
+The files land in one folder: the two inputs (``phantom.dcm``, ``patient.json``) and the results in every format. The phantom is
 a drawing: what the detector says about it shows that the parts work together, and nothing about how well it reads
 radiographs.
 """
@@ -91,7 +91,7 @@ def run_demo(out: Path, engines: Engines | None = None, *, explain: bool = True)
     """Assess the made-up case, write its inputs and results, print the summary.
 
     Args:
-        out: folder for the five files.
+        out: folder for the files.
         engines: the parts to use; the real ones by default.
         explain: whether heat maps are wanted.
 

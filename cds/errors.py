@@ -27,6 +27,9 @@ CdsError
   OutputError          a result cannot be written
   AuditError           the audit record cannot be written
   NoDicomError         there is no radiograph that DICOM objects could refer to
+  PacsError            a PACS does not do what it was asked for
+    PacsUnreachableError   it does not answer, or breaks off
+    PacsRefusedError       it refuses for good
   StoreError           the store cannot be used
     StoreUnavailableError  the database does not answer, or the disk is full
     StoreOutOfDateError    the tables are of another version than the program
@@ -223,6 +226,37 @@ class NoDicomError(CdsError):
         )
 
 
+class PacsError(CdsError):
+    """A PACS does not do what it was asked for."""
+
+    code = "cds.pacs.error"
+
+
+class PacsUnreachableError(PacsError):
+    """The PACS does not answer, or breaks off: the same call may be repeated, nothing is stored twice."""
+
+    code = "cds.pacs.unreachable"
+
+    def __init__(self, *, stored: int, total: int, attempts: int) -> None:
+        """Say how far it got.
+
+        Args:
+            stored: files that the PACS holds now.
+            total: files to send.
+            attempts: how often it was tried.
+        """
+        super().__init__(
+            f"The PACS did not answer or broke off, {attempts} times; {stored} of {total} files are stored.",
+            remedy="Check host, port and network, then repeat the command: a file sent twice is kept once.",
+        )
+
+
+class PacsRefusedError(PacsError):
+    """The PACS refuses for good."""
+
+    code = "cds.pacs.refused"
+
+
 class UnauthorisedError(CdsError):
     """The access token is missing or wrong."""
 
@@ -299,6 +333,7 @@ _RULES: tuple[_Rule, ...] = (
     _Rule(ClusterError, "", ExitCode.WORKERS, 503, "The cluster cannot be used"),
     _Rule(OutputError, "", ExitCode.OUTPUT, 500, "The result was not written"),
     _Rule(NoDicomError, "", ExitCode.USAGE, 422, "DICOM objects cannot be made"),
+    _Rule(PacsError, "", ExitCode.SERVER, 502, "The PACS did not take the files"),
     _Rule(AuditError, "", ExitCode.OUTPUT, 503, "The assessment could not be recorded"),
     _Rule(NotStoredError, "", ExitCode.USAGE, 404, "There is nothing under this identifier"),
     _Rule(ConflictError, "", ExitCode.USAGE, 409, "The request contradicts what is stored"),

@@ -119,12 +119,15 @@ async def fetch_case_async(settings: Settings, request: SourceRequest) -> Fetche
     return Fetched(bundle=bundle, patient_id=patient_id, image=image, warnings=tuple(warnings), notes=tuple(notes))
 
 
-def build_fhir_client(settings: Settings, *, types: Sequence[str] = READ_SCOPE_TYPES) -> FhirClient:
+def build_fhir_client(
+    settings: Settings, *, types: Sequence[str] = READ_SCOPE_TYPES, created: Sequence[str] = ()
+) -> FhirClient:
     """A client of the FHIR server that the settings name.
 
     Args:
         settings: address, credentials, limits.
         types: resource types that will be read; makes the scopes unless the settings fix them.
+        created: resource types that will be created; adds to the scopes.
 
     Raises:
         InputError: no server is named.
@@ -139,7 +142,7 @@ def build_fhir_client(settings: Settings, *, types: Sequence[str] = READ_SCOPE_T
         )
     return FhirClient(
         settings.fhir_server,
-        auth=authenticator(settings, types=types),
+        auth=authenticator(settings, types=types, created=created),
         timeout=settings.fhir_timeout_seconds,
         retries=RetryPolicy(deadline_s=settings.fhir_deadline_seconds),
         verify=_trust(settings),
@@ -148,7 +151,9 @@ def build_fhir_client(settings: Settings, *, types: Sequence[str] = READ_SCOPE_T
     )
 
 
-def authenticator(settings: Settings, *, types: Sequence[str] = READ_SCOPE_TYPES) -> Authenticator | None:
+def authenticator(
+    settings: Settings, *, types: Sequence[str] = READ_SCOPE_TYPES, created: Sequence[str] = ()
+) -> Authenticator | None:
     """The credentials that the settings hold; None for an open server.
 
     Raises:
@@ -165,6 +170,7 @@ def authenticator(settings: Settings, *, types: Sequence[str] = READ_SCOPE_TYPES
             settings.fhir_client_id,
             load_key(settings.fhir_key_file, key_id=settings.fhir_key_id),
             resource_types=types,
+            created_types=created,
             scope=settings.fhir_scope,
             token_url=settings.fhir_token_url,
         )

@@ -32,6 +32,12 @@ class ReportFormat(StrEnum):
     """The report for a program."""
     FHIR = "fhir"
     """The FHIR R4 bundle for an electronic health record."""
+    PDF = "pdf"
+    """The report for a person, on paper."""
+    PATIENT = "patient"
+    """The page in plain words for the patient, once a clinician has signed it."""
+    DICOM = "dicom"
+    """The structured report, the marks and the overlay for a PACS."""
 
 
 class OutputChoice(StrEnum):
@@ -40,6 +46,9 @@ class OutputChoice(StrEnum):
     HTML = "html"
     JSON = "json"
     FHIR = "fhir"
+    PDF = "pdf"
+    PATIENT = "patient"
+    DICOM = "dicom"
     ALL = "all"
 
     @property
@@ -62,6 +71,8 @@ class ServerOptions:
     """Whether the patient's newest limb radiograph is fetched."""
     allow_incomplete: bool = False
     """Whether a record may lack what the server refuses."""
+    send: bool = False
+    """Whether the report goes to the FHIR server that the record came from."""
     dicomweb_url: str | None = None
     """Base address of the DICOMweb server."""
     study: str | None = None

@@ -148,6 +148,7 @@ def run_case(case: CaseInput, engines: Engines, *, case_id: str | None = None) -
         explanations=explanations,
         bone_age=bone_age,
         bone_age_unavailable=bone_age_unavailable,
+        source_image=case.image if radiograph is not None and radiograph.dicom is not None else None,
         bone_age_expected=radiograph is not None and worth_saying(case.bone_age, patient),
     )
 
@@ -228,4 +229,6 @@ def model_versions(result: CaseResult) -> tuple[str, ...]:
     image = () if result.findings is None else (result.findings.model_id,)
     risk = () if result.risk is None else (result.risk.model_id,)
     bone_age = () if result.bone_age is None else (result.bone_age.model_id,)
-    return (*image, *bone_age, *risk, result.assessment.evidence_version)
+    healing = result.assessment.healing
+    learned = () if healing is None or healing.learned is None else (healing.learned.model_id,)
+    return (*image, *bone_age, *risk, *learned, result.assessment.evidence_version)

@@ -50,6 +50,8 @@ class Settings(BaseSettings):
     """Share of limb radiographs with a fracture where the engine is used, such as 0.2; None: the published shares."""
     bone_age_dir: Path | None = None
     """Folder of the networks for skeletal age and their manifest; None means the ones shipped with the package."""
+    healing_dir: Path | None = None
+    """Folder of a model of this site's healing times (``cds train healing``); None means published figures alone."""
     runtime: Runtime = Runtime.AUTO
     """What runs the network."""
     accurate: bool = False

@@ -13,6 +13,7 @@ Map
 ``calibration``      conformal intervals by what was known.
 ``relative_risks``   cited effects that the survey could not teach.
 ``cohort``           NHANES files to training rows.
+``healing``          a site's own healing times, fitted and judged beside the published figures; a package.
 ``formula``          a smooth formula of the official probabilities, the trees' teacher.
 ``teaching``         what the trees are shown, and what is hidden from them.
 ``osteoporosis``     how likely undiagnosed osteoporosis is, for referral to densitometry.

@@ -155,3 +155,41 @@ class RiskEstimate:
     """Why there is no such estimate: a code of `tabular.warnings`, ``risk.osteoporosis.t_score_known`` ..."""
     anchor: str | None = None
     """The population whose mean risk the probabilities were moved to; None for that of the US survey."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealingComparison:
+    """How a model of a site's own outcomes did beside the published figures, on cases held out from its training."""
+
+    score_gain: float
+    """Mean log score of the model less that of the figures, per case; above 0 the model was better."""
+    score_gain_low: float
+    """Lower end of its interval, by a paired bootstrap of the cases."""
+    score_gain_high: float
+    concordance_learned: float | None
+    """Share of comparable pairs that the model puts in the right order, 0..1; None without such a pair."""
+    concordance_rules: float | None
+    coverage_learned: float | None
+    """Share of the fractures seen to unite whose week lies in the model's 80 % interval; None without one."""
+    coverage_rules: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearnedHealing:
+    """What a model of a site's own recorded outcomes says of the time to union of one person."""
+
+    model_id: str
+    group: str
+    """Group of bones that was judged together, such as ``lower_leg``."""
+    cases: int
+    """Recorded cases of this group."""
+    events: int
+    """Of these, fractures that were seen to unite."""
+    weight: float
+    """Share of the model in the mixture, 0..1; 0 when the published figures alone are to be used."""
+    log_median: float | None = None
+    """Natural logarithm of the median weeks to union; None with weight 0."""
+    log_sigma: float | None = None
+    """Standard deviation of that logarithm; None with weight 0."""
+    comparison: HealingComparison | None = None
+    """None when there were too few cases to compare."""

@@ -11,6 +11,7 @@ Map
 ``web``             the HTTP service: API and health.
 ``form``            the web form.
 ``service``         what API and form share: raw inputs to one result.
+``hooks``           CDS Hooks over HTTP; ``hooks_service`` answers one call of it.
 ``problems``        errors on the wire.
 ``guards``          size limit and privacy headers.
 """

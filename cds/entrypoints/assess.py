@@ -11,9 +11,10 @@ from cds.bootstrap import build_audit_trail, build_engines, for_one_case, load_s
 from cds.case import CaseInput
 from cds.entrypoints.console import keyboard_actor, read_input, show_summary
 from cds.errors import InputError, InputKind
+from cds.localisation.language import Language
 from cds.logs import configure_logging
 from cds.options import ReportFormat, Runtime, ServerOptions
-from cds.outputs import render_files
+from cds.outputs import FILE_KINDS, render_files
 from cds.pipeline import handle_case
 from cds.settings import Settings
 from fusion.context import ClinicalContext
@@ -38,6 +39,7 @@ def assess_files(
     bone_age: bool | None = None,
     servers: ServerOptions | None = None,
     verbose: bool = False,
+    language: Language = Language.EN,
 ) -> None:
     """Assess the case in these files, write the chosen formats, print the summary.
 
@@ -56,6 +58,7 @@ def assess_files(
         bone_age: whether skeletal age is wanted; None means of hands of children by the record.
         servers: where else record and radiograph may come from.
         verbose: say on standard error what was fetched from servers.
+        language: of the patient page.
 
     Raises:
         Exception: everything that `cds.errors.explain` knows.
@@ -83,9 +86,21 @@ def assess_files(
         case, build_engines(for_one_case(settings)), audit=build_audit_trail(settings), actor=keyboard_actor()
     )
     inputs = [path for path in (image, patient) if path is not None]
-    written = write_artifacts(out, render_files(result, formats), inputs=inputs)
+    wanted = (*formats, ReportFormat.FHIR) if servers.send and ReportFormat.FHIR not in formats else formats
+    written = write_artifacts(out, render_files(result, wanted, language), inputs=inputs)
     if not quiet:
         show_summary(result, written)
+    if servers.send:
+        _send(settings, out, quiet=quiet)
+
+
+def _send(settings: Settings, folder: Path, *, quiet: bool) -> None:
+    """Send what was just written; it stays on the disk whatever becomes of it."""
+    from cds.sending import send_kept, told
+
+    sent = send_kept(settings, folder / FILE_KINDS[ReportFormat.FHIR].file_name)
+    if not quiet:
+        print(told(sent))
 
 
 def fetch_from_servers(
@@ -138,6 +153,11 @@ def _check_sources(servers: ServerOptions, *, image: Path | None, patient: Path 
     if servers.fhir_server is not None and patient_id is None:
         raise InputError(
             "A FHIR server was given, but no patient.", remedy="Name the patient's logical id with --patient-id."
+        )
+    if servers.send and (patient is not None or patient_id is None):
+        raise InputError(
+            "A report is sent to the server that the record came from, and this record comes from no server.",
+            remedy="Give --fhir-server and --patient-id, or send the written bundle with cds fhir send.",
         )
     if servers.image_from_server and (patient is not None or patient_id is None):
         raise InputError(

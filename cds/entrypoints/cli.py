@@ -14,6 +14,8 @@ from cds.entrypoints.data_commands import data_app
 from cds.entrypoints.export_commands import export_app
 from cds.entrypoints.fhir_commands import fhir_app
 from cds.entrypoints.model_commands import evaluate_app, train_app
+from cds.entrypoints.pacs_commands import pacs_app
+from cds.localisation.language import Language
 from cds.options import OutputChoice, Runtime, ScreenEngine, ServerOptions
 from fusion.context import ClinicalContext, FractureType, Gustilo, Mechanism
 from fusion.sites import FractureSite
@@ -39,6 +41,7 @@ app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(data_app, name="data")
 app.add_typer(export_app, name="export")
 app.add_typer(fhir_app, name="fhir")
+app.add_typer(pacs_app, name="pacs")
 
 SERVER_PANEL = "Record and X-ray from servers"
 EXPORT_PANEL = "Population from a server"
@@ -84,6 +87,7 @@ def assess(
     ] = None,
     out: Annotated[Path, typer.Option(file_okay=False, help="Folder for the result files.")] = Path("out"),
     output_format: Annotated[OutputChoice, typer.Option("--format", help="Which files to write.")] = OutputChoice.ALL,
+    language: Annotated[Language, typer.Option(help="Language of the patient page.")] = Language.EN,
     frame: Annotated[int, typer.Option(min=1, help="Frame of a DICOM file with several, counted from 1.")] = 1,
     as_of: Annotated[
         datetime | None,
@@ -128,6 +132,10 @@ def assess(
     image_from_server: Annotated[
         bool,
         typer.Option("--image-from-server", rich_help_panel=SERVER_PANEL, help="The patient's newest X-ray of a limb."),
+    ] = False,
+    send: Annotated[
+        bool,
+        typer.Option("--send", rich_help_panel=SERVER_PANEL, help="Store the report on the FHIR server, as drafts."),
     ] = False,
     dicomweb: Annotated[
         str | None,
@@ -191,6 +199,7 @@ def assess(
             quiet=quiet,
             explain=explain,
             bone_age=bone_age,
+            language=language,
             servers=ServerOptions(
                 fhir_server=fhir_server,
                 fhir_token_file=fhir_token_file,
@@ -198,6 +207,7 @@ def assess(
                 fhir_key_file=fhir_key,
                 image_from_server=image_from_server,
                 allow_incomplete=allow_incomplete,
+                send=send,
                 dicomweb_url=dicomweb,
                 study=study,
                 series=series,
@@ -400,12 +410,20 @@ def demo(
 
 
 @app.command()
-def evidence() -> None:
-    """List the evidence that the rules cite."""
+def evidence(
+    words: Annotated[list[str] | None, typer.Argument(help="Only what holds every one of these words.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", dir_okay=False, help="Write the page to this file.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", dir_okay=False, help="Write JSON to this file.")] = None,
+) -> None:
+    """List the rules' evidence, or write the page of every rule, its evidence and what drives nothing."""
     with failures_explained():
-        from cds.entrypoints.listing import print_evidence
+        from cds.entrypoints.listing import print_evidence, write_evidence
 
-        print_evidence()
+        chosen = " ".join(words or ())
+        if html is None and json is None:
+            print_evidence(chosen)
+        else:
+            write_evidence(chosen, html, json)
 
 
 @app.command()

@@ -23,7 +23,7 @@ from cds.entrypoints.console import read_input
 from cds.entrypoints.service import RawCase, Service
 from cds.errors import InputError, InputKind, Problem, explain
 from cds.options import ReportFormat
-from cds.outputs import FILE_KINDS, render
+from cds.outputs import FILE_KINDS, render_available
 from cds.presenters.wording import NOTICE
 
 # Before the toolkit is imported: it reads these once.
@@ -32,6 +32,8 @@ _UPLOADS = tempfile.TemporaryDirectory(prefix="fracture-cds-uploads-")
 os.environ["GRADIO_TEMP_DIR"] = _UPLOADS.name
 
 import gradio as gr  # noqa: E402
+
+from cds.entrypoints.evidence_web import evidence_tab  # noqa: E402 - it loads the toolkit too
 
 UPLOAD_LIFETIME_S = 3600
 CLEANING_INTERVAL_S = 300
@@ -104,7 +106,7 @@ def build_form(service: Service) -> gr.Blocks:
     )
     with form:
         gr.Markdown(f"# Limb fracture decision support\n{NOTICE}", elem_id="notice")
-        with gr.Row():
+        with gr.Tab("Case", elem_id="case-tab"), gr.Row():
             with gr.Column(scale=3, min_width=430):
                 image = gr.File(label="X-ray: DICOM, PNG or JPEG", height=120, elem_id="image", elem_classes="upload")
                 record = gr.File(
@@ -157,6 +159,7 @@ def build_form(service: Service) -> gr.Blocks:
             api_visibility="private",
             concurrency_limit=2,
         )
+        evidence_tab()
     return form
 
 
@@ -210,7 +213,7 @@ def _assess(service: Service, filled: _Filled, *, client: str) -> str:
             explain=filled.heat_maps,
         )
         result = service.assess(raw, client=client)
-        files = {chosen: render(result, chosen) for chosen in ReportFormat}
+        files = render_available(result)
     except Exception as error:
         return _problem_panel(explain(error))
     return _report_panel(files)

@@ -178,6 +178,21 @@ def train_risk(
         train(data, out, seed=seed, glow_path=glow, published=_published(), progress=_step)
 
 
+@train_app.command("healing")
+def train_healing(
+    outcomes: Annotated[
+        Path, typer.Option("--outcomes", exists=True, dir_okay=False, help="Recorded outcomes, CSV or Parquet.")
+    ],
+    out: OutOption,
+    seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 20260101,
+) -> None:
+    """Fit this site's own healing times and compare them with the published figures on cases held out."""
+    with failures_explained():
+        from cds.healing_outcomes import train_on
+
+        _report(train_on(outcomes, out, seed=seed, report=_note), None)
+
+
 @evaluate_app.command("detector")
 def evaluate_detector(
     data: ImagesOption,

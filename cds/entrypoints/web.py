@@ -24,9 +24,11 @@ from cds.audit import AuditTrail
 from cds.bedside import BEDSIDE_FIELDS, FieldKind
 from cds.bootstrap import build_audit_trail, build_engines, warm_up
 from cds.entrypoints.guards import REPORT_POLICY, BodyLimit, PrivacyHeaders
+from cds.entrypoints.hooks import HooksCors, mount_hooks
 from cds.entrypoints.problems import PROBLEM_MEDIA_TYPE, install_problem_handlers, problem_response, status_response
 from cds.entrypoints.service import RawCase, Service
 from cds.errors import InputError, UnauthorisedError, explain
+from cds.localisation.language import Language
 from cds.logs import configure_logging
 from cds.options import ReportFormat
 from cds.outputs import FILE_KINDS, render
@@ -41,6 +43,8 @@ FORM_OVERHEAD_BYTES = MEBIBYTE
 """Room for the text fields and the framing of a multipart request."""
 FILE_FIELDS = frozenset({"image", "bundle"})
 TEXT_FIELDS = frozenset({"patient_id", "frame", "as_of"}) | {item.name for item in BEDSIDE_FIELDS}
+PAGES = frozenset({ReportFormat.HTML, ReportFormat.PATIENT})
+"""Formats that a browser shows as a page."""
 
 
 def create_app(settings: Settings, engines: Engines | None = None, audit: AuditTrail | None = None) -> FastAPI:
@@ -51,6 +55,7 @@ def create_app(settings: Settings, engines: Engines | None = None, audit: AuditT
         engines: the parts to use; the real ones by default.
         audit: where assessments are recorded; what the settings say by default.
     """
+    from cds.entrypoints.evidence_web import mount_evidence
     from cds.entrypoints.form import discard_uploads, mount_form
 
     service = Service(
@@ -76,11 +81,14 @@ def create_app(settings: Settings, engines: Engines | None = None, audit: AuditT
     )
     install_problem_handlers(app)
     _add_health(app, service)
+    mount_evidence(app)
     _add_api(app, service)
+    mount_hooks(app, settings=settings, engines=service.engines, audit=service.audit)
 
     mount_form(app, service)
     limit = settings.max_image_bytes + settings.max_record_bytes + FORM_OVERHEAD_BYTES
     app.add_middleware(BodyLimit, limit_bytes=limit)
+    app.add_middleware(HooksCors, origins=settings.hooks_origins)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(settings.allowed_hosts), www_redirect=False)
     app.add_middleware(PrivacyHeaders)
     return app
@@ -126,7 +134,8 @@ def _add_api(app: FastAPI, service: Service) -> None:
         "/api/assess",
         summary="Assess one case",
         description="An X-ray, a patient record, or both, and bedside findings. What is left out is 'not stated'."
-        " `explain=true` adds heat maps to the HTML report; they cost seconds.",
+        " `explain=true` adds heat maps to the HTML report and the PDF; they cost seconds."
+        " `language` is that of the patient page.",
         response_class=Response,
         responses={
             200: {"description": "The report", "content": {kind.media_type: {} for kind in FILE_KINDS.values()}},
@@ -138,6 +147,7 @@ def _add_api(app: FastAPI, service: Service) -> None:
         request: Request,
         format: ReportFormat | None = None,
         heat_maps: Annotated[bool, Query(alias="explain")] = False,
+        language: Language = Language.EN,
     ) -> Response:
         chosen = format or _accepted(request.headers.get("accept", ""))
         try:
@@ -146,12 +156,12 @@ def _add_api(app: FastAPI, service: Service) -> None:
                 raw = replace(await _read_form(form), explain=heat_maps)
             client = "unknown" if request.client is None else request.client.host
             result = await run_in_threadpool(service.assess, raw, client=client)
-            content = await run_in_threadpool(render, result, chosen)
+            content = await run_in_threadpool(render, result, chosen, language)
         except HTTPException:
             raise
         except Exception as error:
             return problem_response(explain(error))
-        headers = {"Content-Security-Policy": REPORT_POLICY} if chosen is ReportFormat.HTML else None
+        headers = {"Content-Security-Policy": REPORT_POLICY} if chosen in PAGES else None
         return Response(content, media_type=FILE_KINDS[chosen].media_type, headers=headers)
 
     @app.api_route(
@@ -169,6 +179,8 @@ def _accepted(accept: str) -> ReportFormat:
         "text/html": ReportFormat.HTML,
         "application/json": ReportFormat.JSON,
         "application/fhir+json": ReportFormat.FHIR,
+        "application/pdf": ReportFormat.PDF,
+        "application/dicom": ReportFormat.DICOM,
     }
     for part in accept.split(","):
         chosen = by_media_type.get(part.partition(";")[0].strip().lower())

@@ -1,4 +1,4 @@
-"""DICOM: reading radiographs, and writing small valid ones.
+"""DICOM: reading radiographs, writing small valid ones, and filing findings beside them.
 
 Map
 ---
@@ -10,6 +10,10 @@ Map
 ``anatomy``   body part to `BodyRegion`, or outside the intended use.
 ``spacing``   millimetres per pixel and where they hold.
 ``writer``    a minimal valid Digital X-Ray or CR image.
+``filing``    what result objects share: identifiers, patient, study, equipment.
+``sr``        findings as a structured report (TID 1500); ``codes`` holds its concepts.
+``presentation``  the boxes for a viewer to draw (Grayscale Softcopy Presentation State).
+``capture``   the boxes burned into a copy, and a PNG or JPEG wrapped (Secondary Capture).
 
-Only the attributes these modules name are read; nothing of the patient module ever is.
+Only the attributes these modules name are read; of the patient module, only ``filing`` reads any, to copy it.
 """

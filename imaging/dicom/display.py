@@ -54,7 +54,7 @@ def display(stored: NDArray[Any], dataset: FileDataset, module: PixelModule) -> 
     counts[padding] = 0
     modality = _modality_values(stored_table, dataset)
     shown, warnings = _voi_values(modality, counts, dataset, module)
-    if _is_inverted(dataset, module):
+    if is_inverted(dataset, module):
         shown = 1.0 - shown
     shown[padding] = 0.0
     return DisplayedImage(pixels=shown.astype(np.float32)[codes], warnings=warnings)
@@ -95,6 +95,17 @@ def _voi_values(
     modality: _Table, counts: NDArray[np.int64], dataset: Dataset, module: PixelModule
 ) -> tuple[_Table, tuple[str, ...]]:
     """VOI LUT, else window, else the full range (8 bits) or the robust percentiles; 0..1."""
+    shown, asked = _own_voi(modality, counts, dataset)
+    if shown is not None:
+        return shown, ()
+    low, high, percentiles = _range(modality, counts, module, asked)
+    if not percentiles:
+        return stretch(modality, low, high), ()
+    return stretch(modality, low, high), ("imaging.window.invalid",) if asked else ("imaging.window.derived",)
+
+
+def _own_voi(modality: _Table, counts: NDArray[np.int64], dataset: Dataset) -> tuple[_Table | None, bool]:
+    """What the file's own VOI LUT or window shows, None without a usable one; and whether the file has one at all."""
     present = counts > 0
     asked = False
     for attempt in (_voi_lut, _window):
@@ -108,13 +119,37 @@ def _voi_values(
         asked = True
         # A window that leaves nothing to see (the wrong units, another image's window) is no window.
         if present.any() and np.ptp(shown[present]) > 0:
-            return shown, ()
-    code = ("imaging.window.invalid",) if asked else ()
+            return shown, True
+    return None, asked
+
+
+def _range(modality: _Table, counts: NDArray[np.int64], module: PixelModule, asked: bool) -> tuple[float, float, bool]:
+    """The values shown black and white where the file has no usable window, and whether they are percentiles."""
     if module.bits_stored <= 8 and not asked and not module.signed:
         ends = modality[[0, (1 << module.bits_stored) - 1]]
-        return stretch(modality, float(ends.min()), float(ends.max())), ()
+        return float(ends.min()), float(ends.max()), False
     low, high = percentile_range(modality, counts)
-    return stretch(modality, low, high), code or ("imaging.window.derived",)
+    return low, high, True
+
+
+def shown_range(stored: NDArray[Any], dataset: FileDataset, module: PixelModule) -> tuple[float, float] | None:
+    """The modality values that `display` showed black and white, before any inversion.
+
+    Args:
+        stored: [H, W] integers of a grey image.
+        dataset: the image.
+        module: its pixel module.
+
+    Returns:
+        Low and high where the range was derived here; None where the file's own VOI LUT or window was used.
+    """
+    codes = stored.view(f"u{stored.dtype.itemsize}")
+    stored_table = np.arange(1 << (8 * codes.dtype.itemsize), dtype=codes.dtype).view(stored.dtype).astype(np.float64)
+    counts = histogram_of_codes(codes)
+    counts[_padding(dataset, stored_table)] = 0
+    modality = _modality_values(stored_table, dataset)
+    shown, asked = _own_voi(modality, counts, dataset)
+    return None if shown is not None else _range(modality, counts, module, asked)[:2]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -122,6 +157,11 @@ class _LookupTable:
     first: int
     entries: NDArray[np.float64]
     bits: int
+
+    @property
+    def top(self) -> float:
+        """The entry that means white."""
+        return max(float((1 << self.bits) - 1), float(self.entries.max()))
 
     def apply(self, values: _Table) -> _Table:
         """Look up; inputs below the first and above the last mapped value take the end entries (C.11.1.1)."""
@@ -171,8 +211,20 @@ def _voi_lut(modality: _Table, dataset: Dataset) -> _Table | None:
     table = _lookup_table(sequence[0], dataset)
     if table is None:
         raise ValueError("damaged VOI LUT")
-    top = max(float((1 << table.bits) - 1), float(table.entries.max()))
-    return table.apply(modality) / top
+    return table.apply(modality) / table.top
+
+
+def voi_lut_16_bit(dataset: Dataset) -> tuple[int, NDArray[np.uint16]] | None:
+    """The file's first VOI LUT with its entries stretched to 16 bits, which every viewer reads.
+
+    Returns:
+        First mapped value and entries; None when there is no VOI LUT or it is damaged.
+    """
+    sequence = items(dataset, "VOILUTSequence")
+    table = _lookup_table(sequence[0], dataset) if sequence else None
+    if table is None:
+        return None
+    return table.first, np.rint(table.entries * (65535.0 / table.top)).astype(np.uint16)
 
 
 def _window(modality: _Table, dataset: Dataset) -> _Table | None:
@@ -204,7 +256,7 @@ def apply_window(values: _Table, center: float, width: float, function: str) -> 
     return np.clip((values - (center - 0.5)) / (width - 1.0) + 0.5, 0.0, 1.0)
 
 
-def _is_inverted(dataset: Dataset, module: PixelModule) -> bool:
+def is_inverted(dataset: Dataset, module: PixelModule) -> bool:
     """Whether high display values are dark bone (see the module docstring)."""
     if (text(dataset, "PresentationIntentType") or "").upper() == "FOR PROCESSING":
         sign = text(dataset, "PixelIntensityRelationshipSign")

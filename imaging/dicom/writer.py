@@ -73,7 +73,7 @@ _VIEW_CODES: Final = {
     View.LL: _Coded(value="399173006", meaning="Left lateral"),
     View.RL: _Coded(value="399198007", meaning="Right lateral"),
 }
-_REGIONS: Final = {
+REGIONS: Final = {
     BodyRegion.HAND: ("HAND", _Coded(value="85562004", meaning="Hand")),
     BodyRegion.WRIST: ("WRIST", _Coded(value="74670003", meaning="Wrist joint")),
     BodyRegion.FOREARM: ("FOREARM", _Coded(value="14975008", meaning="Forearm")),
@@ -89,6 +89,7 @@ _REGIONS: Final = {
     BodyRegion.ANKLE: ("ANKLE", _Coded(value="70258002", meaning="Ankle joint")),
     BodyRegion.FOOT: ("FOOT", _Coded(value="56459004", meaning="Foot")),
 }
+"""Body Part Examined and Anatomic Region Sequence code of each region (context group 4031)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +218,7 @@ def _write_anatomy(dataset: Dataset, header: DicomHeader) -> None:
     if header.region is None:
         dataset.BodyPartExamined = ""
     else:
-        term, code = _REGIONS[header.region]
+        term, code = REGIONS[header.region]
         dataset.BodyPartExamined = term
         dataset.AnatomicRegionSequence = [code.item()]
     dataset.PatientOrientation = ["L", "F"] if header.view in (View.AP, View.PA) else ["A", "F"]
