@@ -21,7 +21,17 @@ from cds.errors import OutputError
 from cds.presenters.wording import NOTICE
 
 REPORT_FILES = frozenset(
-    {"report.html", "report.json", "bundle.json", "sr.dcm", "presentation.dcm", "overlay.dcm", "capture.dcm"}
+    {
+        "report.html",
+        "report.json",
+        "report.pdf",
+        "patient.html",
+        "bundle.json",
+        "sr.dcm",
+        "presentation.dcm",
+        "overlay.dcm",
+        "capture.dcm",
+    }
 )
 """The files of one report; an earlier set is replaced as a whole."""
 

@@ -159,6 +159,7 @@ def assess(
     clinical_suspicion_high: Annotated[bool | None, _bedside("clinical_suspicion_high")] = None,
     non_ambulant_infant: Annotated[bool | None, _bedside("non_ambulant_infant")] = None,
     operated: Annotated[bool | None, _bedside("operated")] = None,
+    growth_plate: Annotated[bool | None, _bedside("growth_plate")] = None,
     calcium_diet_mg_per_day: Annotated[float | None, _bedside("calcium_diet_mg_per_day")] = None,
 ) -> None:
     """Assess one case: an X-ray, a patient record, or both, from files or from servers.
@@ -181,6 +182,7 @@ def assess(
         clinical_suspicion_high=clinical_suspicion_high,
         non_ambulant_infant=non_ambulant_infant,
         operated=operated,
+        growth_plate=growth_plate,
         calcium_diet_mg_per_day=calcium_diet_mg_per_day,
     )
     with failures_explained():

@@ -206,6 +206,7 @@ def findings() -> ImageFindings:
         call=FractureCall.DEFINITE,
         max_score=0.87,
         fracture_probability=Measurement(value=0.93, low=0.88, high=0.96),
+        calibration_prevalence=0.18,
         scope_score=0.41,
         attributes=attributes(),
         detections=(
@@ -653,6 +654,7 @@ def image_only_case() -> CaseResult:
         call=FractureCall.SUSPECTED,
         max_score=0.31,
         fracture_probability=Measurement(value=0.38, low=0.27, high=0.5),
+        calibration_prevalence=0.18,
         detections=(place,),
         spacing=None,
         region=None,
@@ -715,6 +717,7 @@ def negative_case() -> CaseResult:
             call=FractureCall.NOT_SEEN,
             max_score=0.04,
             fracture_probability=Measurement(value=0.03, low=0.01, high=0.06),
+            calibration_prevalence=0.18,
             detections=(),
         ),
         assessment=assessed,

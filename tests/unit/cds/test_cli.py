@@ -90,7 +90,13 @@ def test_every_bedside_field_has_an_option() -> None:
 def test_files_of_a_whole_case() -> None:
     result = cds("assess", *case_files())
     assert result.exit_code == 0, result.output
-    assert sorted(path.name for path in Path("out").iterdir()) == ["bundle.json", "report.html", "report.json"]
+    assert sorted(path.name for path in Path("out").iterdir()) == [
+        "bundle.json",
+        "patient.html",
+        "report.html",
+        "report.json",
+        "report.pdf",
+    ]
     assert json.loads(Path("out/report.json").read_bytes())
     assert "report.html" in result.stdout
     (entry,) = Path("audit/audit.jsonl").read_text().splitlines()

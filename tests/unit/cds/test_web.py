@@ -142,7 +142,7 @@ def test_nothing_to_assess(client: TestClient) -> None:
 
 
 def test_unknown_format(client: TestClient) -> None:
-    assert_problem(client.post("/api/assess?format=pdf", files={"image": IMAGE}), 422, "http.422")
+    assert_problem(client.post("/api/assess?format=docx", files={"image": IMAGE}), 422, "http.422")
 
 
 def test_other_addresses(client: TestClient) -> None:
