@@ -6,13 +6,17 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SHARED ?= ../shared
 
-.PHONY: demo test bench bench-geometry bench-screen bench-export bench-detectors edge lint serve pin clean
+.PHONY: demo test mutate bench bench-geometry bench-screen bench-export bench-detectors edge lint serve pin clean
 
 demo: $(STAMP)
 	$(BIN)/cds demo --out demo-output
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
+
+# Changes every clinical number a little and counts the changes that no test notices: about an hour.
+mutate: $(STAMP)
+	$(BIN)/python -m tests.mutation.thresholds
 
 bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.latency

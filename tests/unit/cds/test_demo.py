@@ -55,6 +55,14 @@ def test_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "demo-output"
     for _ in range(2):  # a second demonstration replaces the first
         run_demo(folder, FakeParts().engines())
-    names = ["bundle.json", "patient.json", "phantom.dcm", "report.html", "report.json"]
+    names = [
+        "bundle.json",
+        "patient.html",
+        "patient.json",
+        "phantom.dcm",
+        "report.html",
+        "report.json",
+        "report.pdf",
+    ]
     assert sorted(path.name for path in folder.iterdir()) == names
     assert "phantom.dcm" in capsys.readouterr().out
