@@ -40,6 +40,7 @@ from tests.unit.fusion.cases import (
     assess,
     condition,
     drug,
+    engine,
     findings,
     patient,
     prior,
@@ -47,6 +48,8 @@ from tests.unit.fusion.cases import (
     sourced,
     statements,
 )
+from tests.unit.fusion.observed import every_statement, run
+from tests.unit.fusion.rule_cases import RULE_CASES
 from tests.unit.fusion.test_measured import around, image
 
 BASE = EvidenceBase.load()
@@ -168,7 +171,8 @@ def walked() -> tuple[dict[str, Any], ...]:
 
 @cache
 def answers() -> tuple[Assessment, ...]:
-    return tuple(assess(**one) for one in walked())
+    catalogued = (run(engine(), one.fires) for one in RULE_CASES.values())
+    return (*(assess(**one) for one in walked()), *(one for one in catalogued if isinstance(one, Assessment)))
 
 
 def rule_ids() -> set[str]:
@@ -188,7 +192,7 @@ def rule_ids() -> set[str]:
 
 
 def test_the_walk_makes_every_rule_speak() -> None:
-    spoken = {one.id for answer in answers() for one in statements(answer)}
+    spoken = {one.id for answer in answers() for one in every_statement(answer)}
     assert len(rule_ids()) > 60
     assert rule_ids() <= spoken
 
