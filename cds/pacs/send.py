@@ -9,6 +9,7 @@ does no harm. Files are sent as they are; only uncompressed ones may be re-encod
 syntaxes, where the PACS takes no other. Errors name the place of a file and its UID, never a value of it.
 """
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,8 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE
 from pynetdicom.association import Association
 
-from cds.errors import InputError, PacsRefusedError, PacsUnreachableError
+from cds.errors import InputError, PacsAssociationRefusedError, PacsRefusedError, PacsUnreachableError
+from cds.pacs.tls import TlsFiles, client_context
 from imaging.dicom.dataset import quiet
 
 MAX_CONTEXTS: Final = 128
@@ -31,6 +33,12 @@ _SUCCESS: Final = 0x0000
 _WARNINGS: Final = (0xB000, 0xB006, 0xB007)
 _OUT_OF_RESOURCES: Final = 0xA700
 _TRANSIENT_REJECTION: Final = 2
+VERIFICATION: Final = UID("1.2.840.10008.1.1")
+"""C-ECHO (PS3.4 annex A)."""
+MEDIUM, HIGH = 0x0000, 0x0001
+"""Priority of a DIMSE request (PS3.7 E.1)."""
+# The library's log holds identifiers of queries and texts of exceptions.
+logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
 _UNCOMPRESSED: Final = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 
 
@@ -46,6 +54,8 @@ class PacsPeer:
     """Our own; many a PACS answers only titles that it knows."""
     timeout_s: float = 30.0
     """Longest wait for a connection or an answer."""
+    tls: TlsFiles | None = None
+    """None sends unencrypted."""
 
 
 class Outcome(StrEnum):
@@ -72,6 +82,7 @@ def push(
     *,
     attempts: int = 3,
     pause_s: float = 2.0,
+    first: bool = False,
     sleep: Callable[[float], None] = time.sleep,
 ) -> tuple[Sent, ...]:
     """Store DICOM files in a PACS.
@@ -81,6 +92,7 @@ def push(
         peer: the PACS.
         attempts: associations to open at most.
         pause_s: seconds before the second attempt; doubled before each further one.
+        first: ask the PACS to treat them with priority HIGH instead of MEDIUM (PS3.7 9.1.1); few act on it.
         sleep: waits; tests pass their own.
 
     Returns:
@@ -97,7 +109,7 @@ def push(
     for attempt in range(1, attempts + 1):
         if attempt > 1:
             sleep(pause_s * 2 ** (attempt - 2))
-        if _attempt(entity, peer, datasets, stored, attempt):
+        if _attempt(entity, peer, datasets, stored, attempt, HIGH if first else MEDIUM):
             return tuple(stored[place] for place in range(len(datasets)))
     raise PacsUnreachableError(stored=len(stored), total=len(datasets), attempts=attempts)
 
@@ -118,9 +130,7 @@ def _instance(content: bytes, place: int) -> FileDataset:
 
 
 def _entity(datasets: Sequence[FileDataset], peer: PacsPeer) -> Any:
-    entity = AE(ae_title=peer.calling_aet)
-    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = peer.timeout_s
-    entity.connection_timeout = peer.timeout_s
+    entity = own_entity(peer)
     kinds = dict.fromkeys((UID(one.SOPClassUID), UID(one.file_meta.TransferSyntaxUID)) for one in datasets)
     if len(kinds) > MAX_CONTEXTS:
         raise InputError("The files are of too many kinds for one association.", remedy="Send fewer files at once.")
@@ -131,18 +141,17 @@ def _entity(datasets: Sequence[FileDataset], peer: PacsPeer) -> Any:
 
 
 def _attempt(
-    entity: Any, peer: PacsPeer, datasets: Sequence[FileDataset], stored: dict[int, Sent], attempt: int
+    entity: Any, peer: PacsPeer, datasets: Sequence[FileDataset], stored: dict[int, Sent], attempt: int, priority: int
 ) -> bool:
     """One association for what is not stored yet; whether everything is stored now."""
-    association = entity.associate(peer.host, peer.port, ae_title=peer.called_aet)
-    if not association.is_established:
-        _refuse_rejection(association)
+    association = associate(entity, peer)
+    if association is None:
         return False
     try:
         for place, dataset in enumerate(datasets):
             if place in stored:
                 continue
-            outcome = _store(association, dataset, place + 1)
+            outcome = _store(association, dataset, place + 1, priority)
             if outcome is None:
                 return False
             stored[place] = Sent(sop_instance_uid=str(dataset.SOPInstanceUID), outcome=outcome, attempts=attempt)
@@ -152,20 +161,58 @@ def _attempt(
     return True
 
 
+def associate(
+    entity: Any, peer: PacsPeer, *, roles: Sequence[Any] = (), handlers: Sequence[Any] = ()
+) -> Association | None:
+    """Open an association with a peer; None when it does not answer now, but may later.
+
+    Args:
+        entity: from `own_entity`, with its presentation contexts.
+        peer: whom to call.
+        roles: role selection items, where the peer is to send to us (C-GET).
+        handlers: event handlers.
+
+    Raises:
+        PacsRefusedError: it refuses for good.
+        SettingsError: a file for TLS cannot be used.
+    """
+    tls = None if peer.tls is None else (client_context(peer.tls), peer.host)
+    association: Association = entity.associate(
+        peer.host,
+        peer.port,
+        ae_title=peer.called_aet,
+        tls_args=tls,
+        ext_neg=list(roles),
+        evt_handlers=list(handlers),
+    )
+    if association.is_established:
+        return association
+    _refuse_rejection(association)
+    return None
+
+
+def own_entity(peer: PacsPeer) -> Any:
+    """This program as a caller, with the peer's patience; presentation contexts are still to be added."""
+    entity = AE(ae_title=peer.calling_aet)
+    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = peer.timeout_s
+    entity.connection_timeout = peer.timeout_s
+    return entity
+
+
 def _refuse_rejection(association: Association) -> None:
     """Raise when the PACS refused for good; return when it may yet answer."""
     answer = association.acceptor.primitive
     if association.is_rejected and answer is not None and answer.result != _TRANSIENT_REJECTION:
-        raise PacsRefusedError(
+        raise PacsAssociationRefusedError(
             "The PACS refuses the association.",
             remedy="Check --called-aet and --calling-aet: a PACS answers to its own title and to titles it knows.",
         )
 
 
-def _store(association: Association, dataset: FileDataset, place: int) -> Outcome | None:
+def _store(association: Association, dataset: FileDataset, place: int, priority: int) -> Outcome | None:
     """Send one file; None when it is worth trying again."""
     try:
-        status = association.send_c_store(dataset)
+        status = association.send_c_store(dataset, priority=priority)
     except ValueError:
         raise PacsRefusedError(
             f"The PACS accepts no {UID(dataset.SOPClassUID).name} in this encoding (file number {place}).",

@@ -48,6 +48,8 @@ class FeedbackContent:
 
     fracture: bool | None = None
     """Whether there is a fracture (own read, adjudication)."""
+    unsure: bool | None = None
+    """True where the reader could not decide (own read); `fracture` is None then."""
     boxes: tuple[Box, ...] = ()
     """Where (own read, correction, missed fracture, adjudication)."""
     fracture_type: FractureType | None = None
@@ -212,12 +214,17 @@ def _wrong(kind: FeedbackKind, content: FeedbackContent, finding: int | None) ->
     about_finding = {FeedbackKind.AGREE, FeedbackKind.CORRECT, FeedbackKind.REJECT}
     says_whether = {FeedbackKind.OWN_READ, FeedbackKind.ADJUDICATION}
     outcome = kind is FeedbackKind.OUTCOME
+    unsure_read = kind is FeedbackKind.OWN_READ and content.unsure is True and content.fracture is None
     numbers = [one for box in content.boxes for one in box]
     rules = (
         (finding is not None and (kind not in about_finding or finding < 0), "it cannot speak of that finding"),
         (kind is FeedbackKind.CORRECT and not content.boxes and content.fracture_type is None, "nothing is corrected"),
         (kind is FeedbackKind.MISSED and not content.boxes, "the place of the missed fracture is not given"),
-        (kind in says_whether and content.fracture is None, "it does not say whether there is a fracture"),
+        (
+            kind in says_whether and content.fracture is None and not unsure_read,
+            "it does not say whether there is a fracture",
+        ),
+        (content.unsure is not None and not unsure_read, "only an own read without an answer can be unsure"),
         (content.fracture is False and bool(content.boxes), "there is a place but no fracture"),
         (outcome != (content.weeks is not None), "weeks belong to an outcome, and every outcome has them"),
         (outcome != (content.united is not None), "union belongs to an outcome, and every outcome has it"),
@@ -233,6 +240,7 @@ def to_json(content: FeedbackContent) -> dict[str, Any]:
     """As it stands in the database; what is None is left out."""
     values: dict[str, Any] = {
         "fracture": content.fracture,
+        "unsure": content.unsure,
         "boxes": [list(box) for box in content.boxes] or None,
         "fracture_type": None if content.fracture_type is None else content.fracture_type.value,
         "weeks": content.weeks,
@@ -248,11 +256,11 @@ def from_json(values: Mapping[str, Any]) -> FeedbackContent:
     Raises:
         InputError: a value has the wrong type, or a name is unknown.
     """
-    known = {"fracture", "boxes", "fracture_type", "weeks", "united", "seconds"}
+    known = {"fracture", "unsure", "boxes", "fracture_type", "weeks", "united", "seconds"}
     try:
         if unknown := set(values) - known:
             raise ValueError(unknown)
-        for name in ("fracture", "united"):
+        for name in ("fracture", "unsure", "united"):
             if not isinstance(values.get(name), bool | None):
                 raise TypeError(name)
         boxes = []
@@ -262,6 +270,7 @@ def from_json(values: Mapping[str, Any]) -> FeedbackContent:
         weeks, seconds, pattern = values.get("weeks"), values.get("seconds"), values.get("fracture_type")
         return FeedbackContent(
             fracture=values.get("fracture"),
+            unsure=values.get("unsure"),
             boxes=tuple(boxes),
             fracture_type=None if pattern is None else FractureType(pattern),
             weeks=None if weeks is None else float(weeks),

@@ -69,7 +69,7 @@ class JobQueue:
     Args:
         database: open and up to date.
         blobs: where files go.
-        capacity: jobs that may wait or run at a time; None for any number.
+        capacity: jobs of one kind that may wait or run at a time; None for any number.
     """
 
     def __init__(self, database: Database, blobs: BlobStore, *, capacity: int | None = None) -> None:
@@ -110,7 +110,7 @@ class JobQueue:
                 before = session.scalars(select(JobRow).where(JobRow.request_key == request_key)).one_or_none()
                 if before is not None:
                     return _same(session, before, kind, request, digests)
-            if self._capacity is not None and _unfinished(session) >= self._capacity:
+            if self._capacity is not None and _unfinished(session, kind) >= self._capacity:
                 return None
             row = JobRow(
                 id=str(uuid4()),
@@ -310,9 +310,12 @@ def _give_up(session: Session, now: datetime) -> None:
     )
 
 
-def _unfinished(session: Session) -> int:
+def _unfinished(session: Session, kind: str | None = None) -> int:
     states = (JobState.QUEUED.value, JobState.RUNNING.value)
-    return session.scalar(select(func.count()).select_from(JobRow).where(JobRow.state.in_(states))) or 0
+    wanted = select(func.count()).select_from(JobRow).where(JobRow.state.in_(states))
+    if kind is not None:
+        wanted = wanted.where(JobRow.kind == kind)
+    return session.scalar(wanted) or 0
 
 
 def _same(session: Session, before: JobRow, kind: str, request: Mapping[str, Any], digests: Mapping[str, str]) -> Job:

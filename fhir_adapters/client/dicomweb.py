@@ -1,4 +1,4 @@
-"""One DICOM instance from a DICOMweb server: QIDO-RS to find it (if need be), WADO-RS to fetch it (DICOM PS3.18).
+"""DICOMweb (DICOM PS3.18): QIDO-RS to find instances, WADO-RS to fetch one, STOW-RS to store results.
 
 Of a study without a chosen series the projection radiographs count (CR, DX, DR, RG); of those the series with the
 lowest number, then the lowest UID; within it the instance with the lowest number, then the lowest UID.
@@ -6,13 +6,22 @@ lowest number, then the lowest UID; within it the instance with the lowest numbe
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
 from typing import Any
+from uuid import uuid4
 
 import orjson
 
 from fhir_adapters.client.answers import Reply
-from fhir_adapters.client.http import HttpClient
-from fhir_adapters.errors import NoServerImageError, ServerContentError, ServerImageFormatError
+from fhir_adapters.client.http import HttpClient, Params
+from fhir_adapters.errors import (
+    NoServerImageError,
+    ServerBusyError,
+    ServerContentError,
+    ServerImageFormatError,
+    ServerRefusalError,
+)
 from fhir_adapters.shapes import JsonObject, as_list, as_object
 
 RADIOGRAPH_MODALITIES = frozenset({"CR", "DX", "DR", "RG"})
@@ -23,8 +32,19 @@ _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _PREAMBLE = 128
 _BOUNDARY = re.compile(r'boundary="?([^";,]{1,70})"?', re.IGNORECASE)
 _MODALITY, _SERIES_NUMBER, _INSTANCE_NUMBER = "00080060", "00200011", "00200013"
-_SERIES_UID, _INSTANCE_UID = "0020000E", "00080018"
+_STUDY_UID, _SERIES_UID, _INSTANCE_UID = "0020000D", "0020000E", "00080018"
+_FAILED, _REASON = "00081198", "00081197"
+_OUT_OF_RESOURCES, _PROCESSING_FAILURE = 0xA700, 0x0110
 _LAST = 2**31
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagePlace:
+    """Where an image is on a DICOMweb server, in UIDs."""
+
+    study: str
+    series: str
+    instance: str
 
 
 async def fetch_instance(
@@ -61,6 +81,89 @@ async def fetch_instance(
             raise NoServerImageError("The series holds no instance.")
     reply = await http.get(f"{path}/{instance}", accept=WADO_ACCEPT, check=dicom_of, max_body_bytes=max_bytes)
     return dicom_of(reply), instance
+
+
+async def find_radiographs(
+    http: HttpClient, *, patient_id: str | None = None, study: str | None = None, since: date | None = None
+) -> tuple[ImagePlace, ...]:
+    """Every projection radiograph of the studies that match (QIDO-RS), in the order of the server.
+
+    Args:
+        http: of the DICOMweb server.
+        patient_id: Patient ID.
+        study: Study Instance UID.
+        since: earliest Study Date.
+
+    Raises:
+        ServerImageFormatError: a UID that is none.
+        FhirServerError: as in `HttpClient.get`.
+    """
+    params: list[tuple[str, str]] = []
+    if study is not None:
+        if not is_uid(study):
+            raise ServerImageFormatError("A DICOM UID is not valid: digits and dots, at most 64 characters.")
+        params.append(("StudyInstanceUID", study))
+    if patient_id is not None:
+        params.append(("PatientID", patient_id))
+    if since is not None:
+        params.append(("StudyDate", f"{since:%Y%m%d}-"))
+    found: list[ImagePlace] = []
+    for one in await _query(http, "studies", params):
+        study_uid = _value(one, _STUDY_UID) or ""
+        if not is_uid(study_uid):
+            continue
+        for series in await _query(http, f"studies/{study_uid}/series"):
+            series_uid = _value(series, _SERIES_UID) or ""
+            if _value(series, _MODALITY) not in RADIOGRAPH_MODALITIES or not is_uid(series_uid):
+                continue
+            for image in await _query(http, f"studies/{study_uid}/series/{series_uid}/instances"):
+                instance_uid = _value(image, _INSTANCE_UID) or ""
+                if is_uid(instance_uid):
+                    found.append(ImagePlace(study=study_uid, series=series_uid, instance=instance_uid))
+    return tuple(found)
+
+
+async def store_instances(http: HttpClient, contents: Sequence[bytes]) -> None:
+    """Store DICOM files (STOW-RS, PS3.18 10.5); storing the same file again does no harm.
+
+    Args:
+        http: of the DICOMweb server.
+        contents: the files.
+
+    Raises:
+        ServerBusyError: the server is out of room for at least one (failure reason A7xx); try again later.
+        ServerRefusalError: it refuses at least one for good.
+        FhirServerError: as in `HttpClient.get`.
+    """
+    boundary = uuid4().hex
+    head = f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
+    body = b"".join((*(head + one + b"\r\n" for one in contents), f"--{boundary}--\r\n".encode()))
+    reply = await http.post_bytes(
+        "studies",
+        body,
+        content_type=f'multipart/related; type="application/dicom"; boundary={boundary}',
+        accept=DICOM_JSON,
+        ok=(200, 202, 409),
+    )
+    reasons = _failure_reasons(reply)
+    if reasons and all(reason & 0xFF00 == _OUT_OF_RESOURCES for reason in reasons):
+        raise ServerBusyError("The DICOMweb server has no room for the files.")
+    if reasons or reply.status == 409:
+        told = ", ".join(sorted({f"{reason:04X}" for reason in reasons})) or "none given"
+        raise ServerRefusalError(
+            f"The DICOMweb server refuses {len(reasons) or len(contents)} of {len(contents)} files (reason {told})."
+        )
+
+
+def _failure_reasons(reply: Reply) -> tuple[int, ...]:
+    """Failure Reason of every file that was not stored; a server may leave the body out."""
+    try:
+        answer = as_object(orjson.loads(reply.body)) if reply.body else {}
+    except orjson.JSONDecodeError:
+        answer = {}
+    failed = [as_object(item) for item in as_list(as_object(answer.get(_FAILED)).get("Value"))]
+    reasons = (as_list(as_object(item.get(_REASON)).get("Value")) for item in failed)
+    return tuple(values[0] if values and isinstance(values[0], int) else _PROCESSING_FAILURE for values in reasons)
 
 
 def is_uid(text: str) -> bool:
@@ -117,7 +220,7 @@ async def _first_series(http: HttpClient, study: str) -> str:
     return uid
 
 
-async def _query(http: HttpClient, path: str) -> Sequence[JsonObject]:
+async def _query(http: HttpClient, path: str, params: Params = ()) -> Sequence[JsonObject]:
     """The objects of a QIDO-RS answer; 204 is none."""
 
     def objects(reply: Reply) -> list[JsonObject]:
@@ -129,7 +232,7 @@ async def _query(http: HttpClient, path: str) -> Sequence[JsonObject]:
             raise ServerContentError("The DICOMweb server's answer is not valid JSON, or was cut short.") from None
         return [as_object(item) for item in as_list(value)]
 
-    return objects(await http.get(path, accept=DICOM_JSON, ok=(200, 204), check=objects))
+    return objects(await http.get(path, params=params, accept=DICOM_JSON, ok=(200, 204), check=objects))
 
 
 def _value(item: JsonObject, tag: str) -> str | None:

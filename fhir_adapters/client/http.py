@@ -318,6 +318,39 @@ class HttpClient:
             check=check,
         )
 
+    async def post_bytes(
+        self,
+        path_or_url: str,
+        body: bytes,
+        *,
+        content_type: str,
+        accept: str,
+        ok: Collection[int] = (200,),
+        check: Callable[[Reply], object] | None = None,
+    ) -> Reply:
+        """POST of any content that the server may receive more than once without harm, with retries, at home only.
+
+        Args:
+            path_or_url: as in `get`.
+            body: the content.
+            content_type: its media type.
+            accept: media types wanted.
+            ok: as in `get`.
+            check: as in `get`.
+
+        Raises:
+            FhirServerError: as in `get`.
+            ClientAuthError: as in `get`.
+        """
+        return await self._request(
+            "POST",
+            self.address(path_or_url),
+            headers={"Accept": accept, "Content-Type": content_type},
+            body=body,
+            ok=ok,
+            check=check,
+        )
+
     @asynccontextmanager
     async def stream(
         self, path_or_url: str, *, accept: str, anonymous: bool = False, foreign: bool = False
