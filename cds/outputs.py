@@ -36,13 +36,13 @@ def render(result: CaseResult, chosen: ReportFormat, language: Language = Langua
     Args:
         result: the case.
         chosen: the format.
-        language: of the patient page; the other formats are in English.
+        language: of the report, the PDF and the patient page; what machines read is in English.
     """
     match chosen:
         case ReportFormat.HTML:
             from cds.presenters.html import render_html
 
-            return render_html(result).encode()
+            return render_html(result, language).encode()
         case ReportFormat.JSON:
             from cds.presenters.json_report import render_json
 
@@ -54,7 +54,7 @@ def render(result: CaseResult, chosen: ReportFormat, language: Language = Langua
         case ReportFormat.PDF:
             from cds.presenters.pdf.document import render_pdf
 
-            return render_pdf(result)
+            return render_pdf(result, language)
         case ReportFormat.PATIENT:
             from cds.presenters.patient_page.page import render_patient_page
 

@@ -6,6 +6,7 @@ Map
 ``json_report``    the same result for a program, as ``report.schema.json`` describes it.
 ``report_schema``  builds that schema from the border types.
 ``pdf``            the same report on paper; its words, orders and drawings are those of ``html``.
+``translated``     that report and the PDF in another language: the finished English text, phrase by phrase.
 ``patient_page``   the same result in plain words for the patient, in the languages of `cds.localisation`.
 ``dicom_report``   the same result for a PACS: structured report, presentation state, overlay.
 ``fhir_bundle``    the same result for an electronic health record: a FHIR R4 transaction.

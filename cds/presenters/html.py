@@ -11,6 +11,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from cds.case import CaseResult
+from cds.localisation.language import Language
 from cds.presenters import bone_age_view, combination_view, wording
 from cds.presenters.citations import Citations, link
 from cds.presenters.figures import healing_bar, overlay, png_data_uri, timeline, what_if_bars
@@ -21,6 +22,7 @@ from cds.presenters.places import HEAT_WARNING, places
 from cds.presenters.record_view import context_view, patient_view, reference_labels
 from cds.presenters.risk_view import change_view, osteoporosis_view, probability_views
 from cds.presenters.risk_words import CAVEAT
+from cds.presenters.translated import translated_page
 from cds.presenters.waterfall import from_log_odds
 from fusion.results import Advice, Certainty, FollowUp, HealingFactor, HealingWhatIf
 from imaging.results import FractureDetection, ImageFindings, PixelSpacing
@@ -133,20 +135,22 @@ def _image_values(result: CaseResult) -> dict[str, object]:
     return values
 
 
-def render_html(result: CaseResult) -> str:
+def render_html(result: CaseResult, language: Language = Language.EN) -> str:
     """One case as a complete HTML document.
 
     Args:
         result: The case; any part of it may be missing.
+        language: Of the reader. The rules write British English; another language is made of it by phrases, and what
+            they do not know stays English, marked as such.
 
     Returns:
-        A document that needs no other file, in British English.
+        A document that needs no other file.
     """
     assessment, risk = result.assessment, result.risk
     appointments = follow_up_by_due_week(assessment.follow_up)
     last_week, bars = timeline(appointments)
     horizon = f"{wording.number(risk.major_osteoporotic.horizon_years)} years" if risk is not None else ""
-    return (
+    page = (
         _environment()
         .get_template("report.html")
         .render(
@@ -182,3 +186,4 @@ def render_html(result: CaseResult) -> str:
             timeline=tuple(zip(appointments, bars, strict=True)),
         )
     )
+    return translated_page(result, page, language)

@@ -10,6 +10,7 @@ Map
 ``words``      statements with their badge, citations and origins, as the layout engine's markup; escapes every text.
 ``blocks``     headings, lists and tables that break across pages.
 ``drawings``   the radiograph with its boxes, bars and waterfalls, drawn as vectors with a text alternative.
+``translation``  the language of the document: every text passes through it on its way into the layout.
 ``styles``     fonts, sizes and colours.
 
 The words, figures and orders are those of the HTML report (``wording``, ``*_view``, ``figures``, ``waterfall``); a

@@ -8,6 +8,7 @@ from reportlab.platypus import CondPageBreak, Flowable, Paragraph, Spacer, Table
 
 from cds.presenters.image_view import Fact
 from cds.presenters.pdf import styles
+from cds.presenters.pdf.translation import marked, said
 from cds.presenters.pdf.words import Words, escaped, muted
 from fusion.results import Statement
 
@@ -32,8 +33,9 @@ class Heading(Paragraph):  # type: ignore[misc]  # the layout engine carries no 
 
     def __init__(self, text: str, *, level: int = 0) -> None:
         """Takes plain text and its depth, 0 for a section and 1 for a part of one."""
-        super().__init__(escaped(text), styles.HEADING if level == 0 else styles.SUBHEADING)
-        self.outline = (text, level)
+        shown = said(text)
+        super().__init__(escaped(shown), styles.HEADING if level == 0 else styles.SUBHEADING)
+        self.outline = (shown, level)
 
 
 def held_together(story: Story) -> Story:
@@ -54,19 +56,24 @@ def held_together(story: Story) -> Story:
 
 def paragraph(markup: str, style: ParagraphStyle = styles.BODY) -> Paragraph:
     """A paragraph of markup made by `cds.presenters.pdf.words`."""
-    return Paragraph(markup, style)
+    return Paragraph(marked(markup, literature=style is styles.SOURCE), style)
+
+
+def finished(text: str) -> Paragraph:
+    """A small paragraph that is in the language of the document already."""
+    return Paragraph(escaped(text), styles.SMALL)
 
 
 def empty(text: str) -> Paragraph:
     """What stands where there is nothing to show."""
-    return Paragraph(muted(text), styles.BODY)
+    return Paragraph(muted(said(text)), styles.BODY)
 
 
 def items(markups: Iterable[str], *, boxes: bool = False, style: ParagraphStyle | None = None) -> Story:
     """A list; with boxes to tick where `boxes`."""
     chosen = style or (styles.CHECK if boxes else styles.ITEM)
     bullet = "\N{BALLOT BOX}" if boxes else "\N{BULLET}"
-    return [Paragraph(one, chosen, bulletText=bullet) for one in markups]
+    return [Paragraph(marked(one), chosen, bulletText=bullet) for one in markups]
 
 
 def statements(words: Words, said: Iterable[Statement], *, boxes: bool = False) -> Story:
@@ -91,10 +98,10 @@ def table(
         style: of the cells.
         width: of the table, in points.
     """
-    body = [[Paragraph(one, style) if isinstance(one, str) else (one or "") for one in row] for row in rows]
+    body = [[Paragraph(marked(one), style) if isinstance(one, str) else (one or "") for one in row] for row in rows]
     if not body:
         return []
-    lines = [[Paragraph(escaped(one), styles.CELL_HEAD) for one in head]] if head else []
+    lines = [[Paragraph(escaped(said(one)), styles.CELL_HEAD) for one in head]] if head else []
     columns = [width * share / sum(shares) for share in shares]
     made = Table([*lines, *body], colWidths=columns, repeatRows=len(lines), splitInRow=1, hAlign="LEFT")
     rule = [("LINEBELOW", (0, 0), (-1, 0), 0.8, styles.MUTED)] if head else []
@@ -108,7 +115,7 @@ def facts(shown: Iterable[Fact], *, width: float = styles.FRAME_WIDTH) -> Story:
         (muted(one.label), escaped(one.value) + (f'<br/><font size="7.2">{muted(one.note)}</font>' if one.note else ""))
         for one in shown
     )
-    return table((), rows, (2, 5), width=width)
+    return table((), rows, (2.8, 5), width=width)
 
 
 def beside(left: Flowable, right: Story, *, gap: float) -> Story:

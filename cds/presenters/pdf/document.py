@@ -13,13 +13,16 @@ from reportlab.platypus import BaseDocTemplate, Flowable, Frame, PageTemplate
 from cds.case import CaseResult
 from cds.localisation.language import Language
 from cds.localisation.localiser import Localiser
+from cds.localisation.statements import translator
 from cds.presenters import wording
 from cds.presenters.html import ORIGINS
 from cds.presenters.pdf import care, ending, numbers, overview, styles
-from cds.presenters.pdf.blocks import Heading, Story, held_together, paragraph
-from cds.presenters.pdf.words import Words, escaped
+from cds.presenters.pdf.blocks import Heading, Story, finished, held_together
+from cds.presenters.pdf.translation import said, written_in
+from cds.presenters.pdf.words import Words
 from cds.presenters.places import Place, places
 from cds.presenters.record_view import reference_labels
+from cds.presenters.translated import TranslatedReport, notices
 
 _TOP, _BOTTOM = 21 * mm, 19 * mm
 
@@ -29,36 +32,41 @@ def render_pdf(result: CaseResult, language: Language = Language.EN) -> bytes:
 
     Args:
         result: the case; any part of it may be missing.
-        language: of the running lines; the statements of the report are in English, and the first page says so.
+        language: of the reader. What the phrases do not know stays English; the first page says how much that is, and
+            that no clinician reviewed the translation.
 
     Returns:
         The file. Equal cases give equal bytes; the date in its metadata is that of the assessment. Its metadata hold no
         patient data, the pages do.
     """
     styles.register_fonts()
-    localiser = Localiser(language)
-    # Twice: only a finished document knows how many pages it has.
-    shown = places(result)
-    pages = _build(result, localiser, shown, pages=None)[1]
-    return _build(result, localiser, shown, pages=pages)[0]
+    localiser, translation, shown = Localiser(language), translator(language), places(result)
+    report = None if translation is None else TranslatedReport(translation, result)
+    notes: tuple[str, ...] = ()
+    with written_in(report, language):
+        if translation is not None and report is not None:
+            # Once without pages: only a whole story knows what stayed English.
+            _story(result, shown, ())
+            notes = notices(report, translation)
+        # Twice: only a finished document knows how many pages it has.
+        pages = _build(result, localiser, shown, notes, pages=None)[1]
+        return _build(result, localiser, shown, notes, pages=pages)[0]
 
 
 def _build(
-    result: CaseResult, localiser: Localiser, shown: tuple[Place, ...], *, pages: int | None
+    result: CaseResult, localiser: Localiser, shown: tuple[Place, ...], notes: tuple[str, ...], *, pages: int | None
 ) -> tuple[bytes, int]:
     buffer = io.BytesIO()
     document = _Document(buffer, result, localiser, pages)
-    document.build(held_together(_story(result, localiser, shown)), canvasmaker=document.canvas_maker)
+    document.build(held_together(_story(result, shown, notes)), canvasmaker=document.canvas_maker)
     return buffer.getvalue(), document.page
 
 
-def _story(result: CaseResult, localiser: Localiser, shown: tuple[Place, ...]) -> Story:
+def _story(result: CaseResult, shown: tuple[Place, ...], notes: tuple[str, ...]) -> Story:
     patient = result.patient
     origins = ORIGINS | (reference_labels(patient) if patient is not None else {})
     words = Words(result.assessment.sources, origins)
-    story: Story = []
-    if localiser.language is not Language.EN:
-        story.append(paragraph(escaped(localiser.text("pdf.english_only")), styles.SMALL))
+    story: Story = [finished(one) for one in notes]
     story += overview.overview(result, words)
     story += overview.radiograph(result)
     story += overview.findings(result, words)
@@ -87,9 +95,9 @@ class _Document(BaseDocTemplate):  # type: ignore[misc]  # the layout engine car
             pagesize=A4,
             title=f"{localiser.text('pdf.title')}, {localiser.text('pdf.case', case=result.case_id)}",
             author=f"fracture-cds {result.engine_version}",
-            subject=wording.NOTICE,
+            subject=said(wording.NOTICE),
             creator="fracture-cds",
-            lang="en-GB",
+            lang=localiser.language.tag,
             displayDocTitle=1,
             invariant=1,
         )
@@ -136,7 +144,7 @@ class _Document(BaseDocTemplate):  # type: ignore[misc]  # the layout engine car
         left, right = styles.PAGE_MARGIN, A4[0] - styles.PAGE_MARGIN
         canvas.setFillColor(styles.INK)
         canvas.setFont(styles.BOLD, 7.6)
-        canvas.drawString(left, A4[1] - 13 * mm, wording.NOTICE)
+        canvas.drawString(left, A4[1] - 13 * mm, said(wording.NOTICE))
         canvas.setStrokeColor(styles.WARN)
         canvas.setLineWidth(0.8)
         canvas.line(left, A4[1] - 15.5 * mm, right, A4[1] - 15.5 * mm)

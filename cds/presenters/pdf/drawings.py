@@ -14,6 +14,7 @@ from reportlab.platypus import Flowable
 
 from cds.presenters.figures import IntervalBar, Overlay, TimelineBar
 from cds.presenters.pdf import styles
+from cds.presenters.pdf.translation import language_tag, said
 from cds.presenters.waterfall import Waterfall
 
 MAX_IMAGE_SIDE_PX = 1100
@@ -42,8 +43,8 @@ class Drawing(Flowable):  # type: ignore[misc]  # the layout engine carries no t
 
     def draw(self) -> None:
         """Draws between the marks that carry the alternative."""
-        text = (b"\xfe\xff" + self.alt.encode("utf-16-be", "replace")).hex()
-        self.canv._code.append(f"/Span <</Lang (en-GB) /Alt <{text}>>> BDC")
+        text = (b"\xfe\xff" + said(self.alt).encode("utf-16-be", "replace")).hex()
+        self.canv._code.append(f"/Span <</Lang ({language_tag()}) /Alt <{text}>>> BDC")
         self.canv.saveState()
         self.paint()
         self.canv.restoreState()
@@ -139,7 +140,7 @@ class Interval(Drawing):
             self.canv.line(x, 10, x, 33)
             self.canv.setFillColor(styles.MUTED)
             self.canv.setFont(styles.REGULAR, 6.4)
-            self.canv.drawCentredString(x, 2.5, tick.label)
+            self.canv.drawCentredString(x, 2.5, said(tick.label))
         low, high = self._bar.low_x * self._scale, self._bar.high_x * self._scale
         self.canv.setFillColor(styles.BAR)
         self.canv.roundRect(low, 14, max(high - low, 0.8), 14, 2, stroke=0, fill=1)
@@ -226,4 +227,4 @@ class Steps(Drawing):
         self.canv.setFillColor(styles.MUTED if middle else styles.INK)
         self.canv.setFont(font, size)
         draw = self.canv.drawCentredString if middle else self.canv.drawRightString if right else self.canv.drawString
-        draw(x, y, text)
+        draw(x, y, said(text))

@@ -20,7 +20,7 @@ const MAX_ZOOM = 12;
 function makeViewer(root) {
   const state = { view: null, width: 1, level: 0.5, zoom: 1, x: 0, y: 0, boxes: true, heat: -1, measures: false,
     invert: false, tool: "move", selected: 0, extra: [], marks: {}, drawing: null };
-  let pixels = null, top = 255, picture = null, ready = false, queued = false;
+  let pixels = null, top = 255, picture = null, ready = false, queued = false, labels = [];
 
   const canvas = make("canvas", { tabindex: "0", role: "application", "aria-roledescription": "X-ray viewer",
     "aria-describedby": "cds-viewer-keys", class: "cds-canvas" });
@@ -38,7 +38,7 @@ function makeViewer(root) {
   };
   const heat = make("select", { "aria-label": "Heat map (H)", class: "cds-heat", onchange: () => setHeat(+heat.value) });
   const slider = (label, low, high, step, act) => {
-    const input = make("input", { type: "range", min: low, max: high, step, oninput: () => act(+input.value) });
+    const input = make("input", { type: "range", "aria-label": label, min: low, max: high, step, oninput: () => act(+input.value) });
     const value = make("output", {});
     return { input, value, row: make("label", { class: "cds-slider" }, make("span", {}, label), input, value) };
   };
@@ -155,6 +155,7 @@ function makeViewer(root) {
     if (state.heat >= 0 && state.view.heat[state.heat].canvas)
       context.drawImage(state.view.heat[state.heat].canvas, left, upper, image.width * s, image.height * s);
     const places = state.view.detections;
+    labels = [];
     if (state.measures) for (const one of places) traced(one, at);
     if (state.boxes) places.forEach((one, place) => box(one.box, at, {
       kind: one.definite ? "definite" : "suspected", label: String(one.number) + (state.marks[place] || ""),
@@ -173,8 +174,14 @@ function makeViewer(root) {
     context.strokeRect(x1, y1, x2 - x1, y2 - y1);
     context.setLineDash([]);
     context.font = "600 14px system-ui, sans-serif";
-    const room = context.measureText(label).width + 12, top_ = Math.max(2, y1 - 24);
-    const start = Math.min(Math.max(2, x1), canvas.clientWidth - room - 2);
+    // The machine's labels stand above their box, a person's below it; the first place that no other label has.
+    const room = context.measureText(label).width + 12, above = y1 - 24, below = y2 + 4;
+    const inside = (x, y) => [Math.min(Math.max(2, x), canvas.clientWidth - room - 2), Math.min(Math.max(2, y), canvas.clientHeight - 22)];
+    const machine = kind === "definite" || kind === "suspected";
+    const places = (machine ? [[x1, above], [x1, below], [x2 - room, above], [x2 - room, below], [x2 + 6, y1]]
+      : [[x1, below], [x2 - room, below], [x1, above], [x2 + 6, y1]]).map(([x, y]) => inside(x, y));
+    const [start, top_] = places.find(([x, y]) => !labels.some(([a, b, w]) => x < a + w && a < x + room && y < b + 20 && b < y + 20)) || places[0];
+    labels.push([start, top_, room]);
     context.fillStyle = COLOURS[kind]; context.fillRect(start, top_, room, 20);
     context.strokeStyle = "#000"; context.lineWidth = 1; context.strokeRect(start, top_, room, 20);
     context.fillStyle = "#000"; context.textBaseline = "middle"; context.fillText(label, start + 6, top_ + 10.5);

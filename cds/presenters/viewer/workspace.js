@@ -15,10 +15,11 @@ function makeWorkspace(root, act) {
   let data = null, viewer = null, began = 0, part = "report", drawn = null, waiting = false;
 
   function onlyPart(html, names) {
-    const hide = names === null ? ".image-side .radiograph img{max-height:none}"
-      : "body>header,body>footer,body>.notice{display:none}"
-        + "main>section:not(" + names.map((one) => "[aria-labelledby='" + one + "'],[aria-label='" + one + "']").join(",") + "){display:none}"
-        + ".image-side{display:none}.pair{display:block}main{padding-top:8px}";
+    // The viewer stands beside the report: its own picture of the same radiograph is left out.
+    const beside = data.view ? ".image-side{display:none}main>.pair:first-of-type{display:block}" : "";
+    const hide = beside + (names === null ? "" : "body>header,body>footer,body>.notice{display:none}"
+      + "main>section:not(" + names.map((one) => "[aria-labelledby='" + one + "'],[aria-label='" + one + "']").join(",") + "){display:none!important}"
+      + "main{padding-top:8px}");
     return html.replace("</head>", "<style>" + hide + "</style></head>");
   }
   function tabs() {
@@ -75,7 +76,16 @@ function makeWorkspace(root, act) {
         patient ? make("span", { class: "cds-join" }, reasoned(patient.label, patient.reason, () => send({ action: "export", format: "patient", language: language.value })), language) : null,
         reasoned("Send to EHR", data.send.ehr, () => send({ action: "send_ehr" })),
         reasoned("Send to PACS", data.send.pacs, () => send({ action: "send_pacs" })),
-        reasoned(c.signed_by ? "Signed" : "Sign the report", data.sign, () => send({ action: "sign" }), " strong")));
+        reasoned(c.signed_by ? "Signed" : "Sign the report", data.sign, () => send({ action: "sign" }), " strong")),
+      greyed());
+  }
+
+  // A finger sees no tooltip: the reasons stand in words, too.
+  function greyed() {
+    const named = [...data.exports.map((one) => [one.label, one.reason]), ["Send to EHR", data.send.ehr], ["Send to PACS", data.send.pacs]];
+    const told = new Map();
+    for (const [label, reason] of named) if (reason) told.set(reason, [...(told.get(reason) || []), label]);
+    return told.size ? make("p", { class: "cds-facts cds-greyed" }, [...told].map(([reason, labels]) => labels.join(", ") + ": " + reason).join(" ")) : null;
   }
 
   function typeSelect(value) {
@@ -139,7 +149,7 @@ function makeWorkspace(root, act) {
     };
     return make("details", { class: "cds-panel cds-outcome", open: Boolean(before) }, make("summary", {}, "At follow-up: what became of it"),
       make("div", { class: "cds-row" }, make("label", { for: "cds-weeks" }, "Weeks after the injury"), weeks,
-        make("span", { role: "radiogroup", "aria-label": "United", class: "cds-row" }, united("yes", "United"), united("no", "Not united")),
+        make("span", { role: "radiogroup", "aria-label": "Had it united?", class: "cds-row" }, united("yes", "United"), united("no", "Not united")),
         reasoned(before ? "Correct" : "Save", data.judging, keep, " cds-keep-outcome")),
       before ? make("p", { class: "cds-stored" }, "Stored: " + (before.united ? "united" : "not united") + " at " + before.weeks + " weeks, " + before.at) : null);
   }
@@ -206,27 +216,30 @@ function makeWorkspace(root, act) {
     }
     part = "report"; drawn = null;
     const screen = make("div", {});
+    const bar = make("div", { class: "cds-drawing", hidden: true, role: "group", "aria-label": "Drawing" }), panels = make("div", { class: "cds-panels" });
     viewer = data.view ? makeViewer(screen) : null;
     root.className = "cds-work " + (data.blind ? "blind" : "shown") + (data.view ? "" : " no-image");
     root.replaceChildren(data.blind ? make("header", { class: "cds-head" }, make("div", { class: "cds-title" }, make("h2", { tabindex: "-1" }, "Read the X-ray first"))) : head(),
       make("p", { role: "status", "aria-live": "polite", class: "cds-answer" }),
       make("div", { class: "cds-pair" },
-        make("div", { class: "cds-left" }, data.view ? make("section", { class: "cds-viewer", "aria-label": "X-ray" }, screen) : null,
-          make("div", { class: "cds-drawing", hidden: true, role: "group", "aria-label": "Drawing" }), make("div", { class: "cds-panels" })),
-        data.blind ? null : tabs()));
+        make("div", { class: "cds-left" }, data.view ? make("section", { class: "cds-viewer", "aria-label": "X-ray" }, screen) : null, bar,
+          data.blind ? null : panels),
+        data.blind ? make("div", { class: "cds-right" }, panels) : tabs()));
     if (viewer) viewer.show(data.view);
     began = performance.now();
     side();
     root.querySelector("h2").focus({ preventScroll: true });
+    if (root.getBoundingClientRect().top < 0) root.scrollIntoView({ block: "start" });
   }
 
   function answer(text) {
     waiting = false; root.removeAttribute("aria-busy");
     if (!text || !data) return;
     const told = JSON.parse(text);
+    if (told.bad) { say(told.said, true); return; }
     if (told.case_id !== data.case.id) return;
     if (told.feedback) { data.feedback = told.feedback; side(); }
-    if (told.case) { data.case = told.case; data.sign = told.sign; data.exports = told.exports; root.querySelector(".cds-head").replaceWith(head()); }
+    if (told.case) { Object.assign(data, { case: told.case, sign: told.sign, exports: told.exports, send: told.send }); root.querySelector(".cds-head").replaceWith(head()); }
     if (told.file) {
       const bytes = Uint8Array.from(atob(told.file.content), (c) => c.charCodeAt(0));
       const address = URL.createObjectURL(new Blob([bytes], { type: told.file.media_type }));
@@ -234,7 +247,7 @@ function makeWorkspace(root, act) {
       document.body.append(link); link.click(); link.remove();
       setTimeout(() => URL.revokeObjectURL(address), 60000);
     }
-    say(told.said || "", told.bad);
+    say(told.said || "");
   }
   return { show, answer };
 }

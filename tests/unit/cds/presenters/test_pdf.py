@@ -246,11 +246,11 @@ def test_links_reach_sources_inside_and_registries_outside() -> None:
     assert any("/Dest" in one for one in notes)
 
 
-def test_running_lines_follow_the_language_and_say_that_the_report_does_not() -> None:
+def test_running_lines_follow_the_language_and_say_that_nobody_reviewed_it() -> None:
     text = _reader(render_pdf(all_cases()["negative"], Language.DE)).pages[0].extract_text()
     assert "Seite 1 von" in text
     assert "4. März 2026" in text
-    assert "Die Aussagen dieses Berichts sind auf Englisch." in text
+    assert "nicht ärztlich geprüft" in " ".join(text.split())
 
 
 # --- what may come in

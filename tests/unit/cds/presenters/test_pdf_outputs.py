@@ -34,11 +34,11 @@ def test_both_are_formats_of_their_own_and_part_of_all() -> None:
     assert FILE_KINDS[ReportFormat.PATIENT].file_name == "patient.html"
 
 
-def test_the_language_is_that_of_the_patients_page_alone() -> None:
-    formats = (ReportFormat.HTML, ReportFormat.PDF, ReportFormat.PATIENT)
+def test_the_language_is_that_of_what_people_read() -> None:
+    formats = (ReportFormat.HTML, ReportFormat.PDF, ReportFormat.PATIENT, ReportFormat.JSON, ReportFormat.FHIR)
     english, german = (render_files(negative_case(), formats, language) for language in Language)
-    assert set(english) == {"report.html", "report.pdf", "patient.html"}
-    assert {name for name in english if english[name] != german[name]} == {"patient.html"}
+    assert set(english) == {"report.html", "report.pdf", "patient.html", "report.json", "bundle.json"}
+    assert {name for name in english if english[name] != german[name]} == {"report.html", "report.pdf", "patient.html"}
     assert render(negative_case(), ReportFormat.PDF).startswith(b"%PDF-")
     assert b'lang="de-DE"' in german["patient.html"]
 
