@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # at run time it would load xgboost
     import numpy as np
     from numpy.typing import NDArray
 
+    from cds.store.opening import Store
     from tabular.engine import RiskEngine
 
 T = TypeVar("T")
@@ -78,9 +79,20 @@ def build_engines(settings: Settings) -> Engines:
     )
 
 
-def build_audit_trail(settings: Settings) -> AuditTrail:
-    """The audit trail that the settings ask for."""
-    return NoAuditTrail() if settings.audit_log is None else JsonLinesAuditTrail(settings.audit_log)
+def build_audit_trail(settings: Settings, store: "Store | None" = None) -> AuditTrail:
+    """The audit trail that the settings ask for.
+
+    Args:
+        settings: the JSON-lines file and the key of its head.
+        store: keeps the chain of AuditEvents beside the lines, also where these are switched off; None: no chain.
+    """
+    log = settings.audit_log
+    lines = NoAuditTrail() if log is None else JsonLinesAuditTrail(log, key_path=settings.audit_key_file)
+    if store is None:
+        return lines
+    from cds.audit_chain import StoreAuditTrail, open_chain
+
+    return StoreAuditTrail(open_chain(settings, store.database, store.privacy), lines)
 
 
 def warm_up(engines: Engines) -> None:

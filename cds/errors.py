@@ -30,12 +30,20 @@ CdsError
   PacsError            a PACS does not do what it was asked for
     PacsUnreachableError   it does not answer, or breaks off
     PacsRefusedError       it refuses for good
+      PacsAssociationRefusedError  it does not talk to this program at all
+    PacsQueryError         it cannot be asked, or does not hand over what was asked for
   StoreError           the store cannot be used
     StoreUnavailableError  the database does not answer, or the disk is full
     StoreOutOfDateError    the tables are of another version than the program
     NotStoredError         there is no such case, job or file
+      StoreOffError          this service keeps nothing
     ConflictError          the request contradicts what is stored
     DamagedBlobError       a stored file is missing or is not what its name says
+  UnauthorisedError    nobody showed who is asking
+  ForbiddenError       who asks may not do this
+  TooManyRequestsError more was asked than the limit allows
+  TamperedAuditError   the audit trail is not as it was written
+  JobStoppedError      the work on a job was stopped between two steps
   HookError            a CDS Hooks call cannot be answered; its kinds stand in `cds.hooks.errors`
 """
 
@@ -201,6 +209,28 @@ class NotStoredError(StoreError):
     code = "cds.store.not_found"
 
 
+class StoreOffError(NotStoredError):
+    """This service keeps nothing."""
+
+    code = "cds.store.off"
+
+    def __init__(self) -> None:
+        """There is one cause."""
+        super().__init__(
+            "This service keeps no cases and runs no jobs.", remedy="Set FRACTURE_CDS_STORE=on and start it again."
+        )
+
+
+class JobStoppedError(CdsError):
+    """The work on a job was stopped between two steps."""
+
+    code = "cds.job.stopped"
+
+    def __init__(self) -> None:
+        """There is nothing to mend."""
+        super().__init__("The work was stopped between two steps.", remedy="Submit the case again if it is wanted.")
+
+
 class ConflictError(StoreError):
     """The request contradicts what is stored."""
 
@@ -257,6 +287,18 @@ class PacsRefusedError(PacsError):
     code = "cds.pacs.refused"
 
 
+class PacsAssociationRefusedError(PacsRefusedError):
+    """The PACS does not talk to this program at all: mended at the PACS, not by other files."""
+
+    code = "cds.pacs.refused.association"
+
+
+class PacsQueryError(PacsError):
+    """A PACS cannot be asked, or does not hand over what was asked for."""
+
+    code = "cds.pacs.query"
+
+
 class UnauthorisedError(CdsError):
     """The access token is missing or wrong."""
 
@@ -265,8 +307,40 @@ class UnauthorisedError(CdsError):
     def __init__(self) -> None:
         """Say nothing about what was wrong with the token."""
         super().__init__(
-            "The request carries no valid access token.", remedy="Send it as 'Authorization: Bearer TOKEN'."
+            "The request carries no valid access token or key.", remedy="Send it as 'Authorization: Bearer TOKEN'."
         )
+
+
+class ForbiddenError(CdsError):
+    """Who asks is known, and may not do this."""
+
+    code = "cds.access.forbidden"
+
+    def __init__(self, needed: str) -> None:
+        """Name the role that it takes."""
+        super().__init__(f"This takes the role '{needed}'.", remedy="Ask the administrator of this service for a key.")
+
+
+class TooManyRequestsError(CdsError):
+    """More was asked than the limit allows, or than can be done now."""
+
+    code = "cds.access.too_many"
+
+    def __init__(self, *, retry_after_s: int, message: str = "Too many requests came from one source.") -> None:
+        """Say when to come back.
+
+        Args:
+            retry_after_s: seconds until it is worth another try.
+            message: what there was too much of.
+        """
+        super().__init__(message, remedy=f"Wait {retry_after_s} s, then try again.")
+        self.retry_after_s = retry_after_s
+
+
+class TamperedAuditError(CdsError):
+    """The audit trail is not as it was written."""
+
+    code = "cds.audit.tampered"
 
 
 class HookError(CdsError):
@@ -289,6 +363,8 @@ class Problem:
     """The reason, one or two sentences."""
     remedy: str
     """How to mend it."""
+    retry_after_s: int | None = None
+    """After how many seconds another try is worth it; None where the error does not say."""
     reference: str | None = None
     """For internal errors: the short id under which the log holds the place in the code."""
 
@@ -333,12 +409,18 @@ _RULES: tuple[_Rule, ...] = (
     _Rule(ClusterError, "", ExitCode.WORKERS, 503, "The cluster cannot be used"),
     _Rule(OutputError, "", ExitCode.OUTPUT, 500, "The result was not written"),
     _Rule(NoDicomError, "", ExitCode.USAGE, 422, "DICOM objects cannot be made"),
+    _Rule(PacsError, "cds.pacs.query", ExitCode.SERVER, 502, "The PACS did not give what was asked for"),
     _Rule(PacsError, "", ExitCode.SERVER, 502, "The PACS did not take the files"),
     _Rule(AuditError, "", ExitCode.OUTPUT, 503, "The assessment could not be recorded"),
+    _Rule(NotStoredError, "cds.store.off", ExitCode.USAGE, 404, "This service keeps nothing"),
     _Rule(NotStoredError, "", ExitCode.USAGE, 404, "There is nothing under this identifier"),
+    _Rule(JobStoppedError, "", ExitCode.USAGE, 409, "The job was stopped"),
     _Rule(ConflictError, "", ExitCode.USAGE, 409, "The request contradicts what is stored"),
     _Rule(StoreError, "", ExitCode.OUTPUT, 503, "The store cannot be used"),
     _Rule(UnauthorisedError, "", ExitCode.USAGE, 401, "Access denied"),
+    _Rule(ForbiddenError, "", ExitCode.USAGE, 403, "Access denied"),
+    _Rule(TooManyRequestsError, "", ExitCode.SERVER, 429, "Too much at once"),
+    _Rule(TamperedAuditError, "", ExitCode.OUTPUT, 500, "The audit trail cannot be relied on"),
     _Rule(HookError, "cds.hooks.client", ExitCode.USAGE, 401, "The client is not known here"),
     _Rule(HookError, "cds.hooks.service", ExitCode.USAGE, 404, "There is no such service"),
     _Rule(HookError, "cds.hooks.data", ExitCode.RECORD, 412, "Patient data that are needed are missing"),
@@ -365,6 +447,7 @@ def explain(error: Exception) -> Problem:
         what=rule.what,
         why=str(error),
         remedy=str(getattr(error, "remedy", "")),
+        retry_after_s=getattr(error, "retry_after_s", None),
     )
 
 

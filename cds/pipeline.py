@@ -202,7 +202,7 @@ def handle_case(
     started = datetime.now().astimezone()
     clock = time.monotonic()
 
-    def entry(outcome: str, versions: tuple[str, ...]) -> AuditRecord:
+    def entry(outcome: str, versions: tuple[str, ...], patient_key: str | None = None) -> AuditRecord:
         return AuditRecord(
             case_id=case_id,
             started=started,
@@ -213,6 +213,7 @@ def handle_case(
             model_versions=versions,
             image_sha256=sha256_hex(case.image),
             record_sha256=sha256_hex(case.bundle),
+            patient_key=patient_key,
         )
 
     try:
@@ -220,7 +221,8 @@ def handle_case(
     except Exception as error:
         audit.record(entry(error_code(error), ()))
         raise
-    audit.record(entry("ok", model_versions(result)))
+    patient_key = None if result.patient is None else result.patient.patient_id
+    audit.record(entry("ok", model_versions(result), patient_key))
     return result
 
 

@@ -14,6 +14,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from cds.options import Runtime
 
 MEBIBYTE = 1024 * 1024
+OidcAlgorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"]
+"""Asymmetric signatures of OpenID Connect tokens."""
 
 
 def default_audit_log() -> Path:
@@ -106,6 +108,36 @@ class Settings(BaseSettings):
     access_token: SecretStr | None = None
     """When set, the form asks for it as a password and the API wants it as ``Authorization: Bearer``."""
 
+    access_token_file: Path | None = None
+    """File that holds the access token, which then need not stand in the environment."""
+    oidc_issuer: str | None = None
+    """OpenID Connect issuer (``iss``) whose bearer tokens are accepted; None: none are."""
+    oidc_audience: str | None = None
+    """What ``aud`` of such a token has to be."""
+    oidc_keys: str | None = None
+    """https address or file of that issuer's JWKS; a token never says where its own key is."""
+    oidc_algorithms: tuple[OidcAlgorithm, ...] = ("RS256", "ES256", "ES384")
+    """Signatures accepted from that issuer."""
+    oidc_role_claim: str = "roles"
+    """Claim with the roles of a person, dotted where it is nested, such as ``realm_access.roles``."""
+    oidc_roles: dict[str, Literal["viewer", "clinician", "admin"]] = Field(default_factory=dict)
+    """Value of that claim to role here; who has none of them is refused."""
+    oidc_clock_skew_seconds: Annotated[int, Field(ge=0, le=300)] = 60
+    """How far the issuer's clock may be off, in seconds."""
+    session_hours: Annotated[float, Field(gt=0, le=168)] = 10.0
+    """How long a browser stays logged in."""
+    requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = 1200
+    """Requests that one user, and one address, may send in a minute; more are answered with 429."""
+    tls_cert_file: Path | None = None
+    """Certificate chain (PEM): the service then speaks https itself; None where a proxy in front does."""
+    tls_key_file: Path | None = None
+    """Private key (PEM) of that certificate."""
+    audit_key_file: Path | None = None
+    """File with the key that signs the heads of the audit trails; None: one beside each trail, made once."""
+
+    own_read_first: bool = False
+    """Whether the form starts with the clinician's own read, recorded before the machine's is shown; a switch there."""
+
     hooks_auth: Literal["jwt", "none"] = "jwt"
     """Whether CDS Hooks clients must show a signed token; ``none`` only while `host` is the loopback address."""
     hooks_clients: dict[str, str] = Field(default_factory=dict)
@@ -141,8 +173,46 @@ class Settings(BaseSettings):
     """Database of the store, such as ``postgresql://cds@db.example/cds``; None means a SQLite file in `data_dir`."""
     database_password_file: Path | None = None
     """File with the password of the database, which then need not stand in its address."""
+    pacs_aet: Annotated[str, Field(pattern=r"^[\x21-\x5b\x5d-\x7e][\x20-\x5b\x5d-\x7e]{0,15}$")] = "FRACTURE-CDS"
+    """Our Application Entity title, both when a PACS calls and when we call it."""
+    pacs_peer: str | None = None
+    """PACS that the form sends a signed report to by C-STORE, as ``host:port:AET``; None: `dicomweb_url` by STOW-RS."""
+    pacs_allow: tuple[str, ...] = ()
+    """Who may send to ``cds pacs listen``: ``AET``, ``AET@address`` or ``*@10.1.0.0/16``; empty: the own host only."""
+    pacs_queue_capacity: Annotated[int, Field(ge=1)] = 10_000
+    """Radiographs and results that may wait at a time; beyond it the sender is told to come back (A700)."""
+    pacs_min_free_mib: Annotated[int, Field(ge=0)] = 512
+    """Free space, in MiB, below which the disk of `data_dir` counts as full and nothing more is accepted."""
+    pacs_lease_seconds: Annotated[float, Field(ge=1, le=3600)] = 60.0
+    """How long after its worker died a radiograph or a result is taken up again, in seconds."""
+    pacs_give_up_hours: Annotated[float, Field(gt=0, le=8760)] = 72.0
+    """How long a result that the PACS does not take is tried again, in hours; then ``cds pacs retry`` has to say so."""
+    pacs_timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 30.0
+    """Longest silence of a PACS, in seconds."""
+    pacs_unstated: Literal["assess", "skip"] = "assess"
+    """What the listener does with a radiograph that does not say which part of the body it shows."""
+    pacs_tls_cert: Path | None = None
+    """Our certificate (PEM) for DICOM over TLS; with `pacs_tls_key` the listener speaks TLS only."""
+    pacs_tls_key: Path | None = None
+    """Its private key (PEM, without a passphrase)."""
+    pacs_tls_ca: Path | None = None
+    """Certificate authority (PEM) that a peer's certificate must come from; callers then need one, too."""
     store: Literal["on", "off"] = "on"
     """Whether ``cds serve`` keeps cases; ``off`` keeps nothing, and there is no history and no feedback."""
+    workers: Annotated[int, Field(ge=0, le=64)] = 1
+    """Processes of ``cds serve`` that work on jobs, each with models of its own; 0 leaves jobs to another service."""
+    assess_at_once: Annotated[int, Field(ge=1, le=64)] = 2
+    """Assessments that run at the same time inside the web process; the others wait."""
+    queue_limit: Annotated[int, Field(ge=1, le=100_000)] = 64
+    """How many direct assessments, and as many jobs again, may wait or run; more are answered with 429."""
+    worker_max_jobs: Annotated[int, Field(ge=1)] = 1000
+    """A worker ends and is replaced after so many jobs."""
+    worker_max_rss_mib: Annotated[int, Field(ge=256)] = 6144
+    """A worker with more memory ends after its job, with half as much again at once; it is replaced, in MiB."""
+    worker_lease_seconds: Annotated[float, Field(ge=1, le=3600)] = 60.0
+    """A job whose worker was silent for so long is taken over by another one."""
+    shutdown_seconds: Annotated[float, Field(ge=0, le=600)] = 30.0
+    """How long a stop waits for what runs; a job that takes longer is given back to the queue."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
     """Least severe message that is written to standard error."""
 

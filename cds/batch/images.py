@@ -28,6 +28,7 @@ from cds.batch.rows import Row
 from cds.batch.run import Executor, Progress, Timer, run_folder, run_stage
 from cds.errors import OutputError
 from cds.presenters.wording import NOTICE
+from cds.security.cells import harmless
 from cds.settings import Settings
 
 ROW_GROUP = 1000
@@ -216,7 +217,7 @@ def _write_rejects(path: Path, rejects: Sequence[ImageReject]) -> None:
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(REJECT_COLUMNS)
-        writer.writerows(one.fields() for one in rejects)
+        writer.writerows([harmless(cell) for cell in one.fields()] for one in rejects)
 
 
 def _report(

@@ -21,6 +21,7 @@ from cds.batch.rejects import COLUMNS, Reject, explanation
 from cds.batch.rows import RANKING, SCHEMA, Row, Status, sort_key
 from cds.errors import InputError, OutputError
 from cds.presenters.wording import NOTICE
+from cds.security.cells import harmless
 
 ROW_GROUP = 20_000
 """Rows of one row group of the Parquet file."""
@@ -100,7 +101,8 @@ def write_rejects(path: Path, rejects: Sequence[Reject], plan: Plan, first_lines
         for file, line, one in sorted(told):
             shown = line if one.line >= 0 and plan.kind is not InputKind.BUNDLE else ""
             name = plan.files[file].name
-            writer.writerow((name, shown, one.resource, one.code, one.count, explanation(one.code)))
+            cells = (name, shown, one.resource, one.code, one.count, explanation(one.code))
+            writer.writerow([harmless(cell) for cell in cells])
 
 
 def write_report(path: Path, report: dict[str, Any]) -> None:
@@ -202,4 +204,4 @@ class _CsvSink:
         self._stream.close()
 
     def write(self, rows: list[Row]) -> None:
-        self._writer.writerows(rows)
+        self._writer.writerows({name: harmless(value) for name, value in row.items()} for row in rows)

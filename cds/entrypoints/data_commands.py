@@ -157,6 +157,49 @@ def split_data(
         _note(json.dumps({"written": str(out), "scheme": scheme, "seed": seed, "near_duplicates": len(pairs)}))
 
 
+@data_app.command("deidentify")
+def deidentify_data(
+    source: Annotated[Path, typer.Argument(metavar="IN", exists=True, help="DICOM file, or folder of them.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", file_okay=False, help="New folder for the results.")],
+    key_file: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="At least 16 random bytes: exports with one key keep a patient's pseudonym. A new one by default.",
+        ),
+    ] = None,
+    shift_dates: Annotated[bool, typer.Option("--shift-dates", help="Shift dates instead of removing them.")] = False,
+    keep_characteristics: Annotated[
+        bool, typer.Option("--keep-characteristics", help="Keep sex and age (90 years at most).")
+    ] = False,
+    mapping: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Table of old and new names, for you only; outside OUT.")
+    ] = None,
+) -> None:
+    """De-identify DICOM radiographs (PS3.15) and mask text burned in near the borders. Look before you send."""
+    with failures_explained():
+        import os
+
+        from imaging.dicom.deidentify import DeidentifyOptions
+        from imaging.dicom.deidentify_folder import deidentify_folder
+        from imaging.errors import UnreadableFileError
+
+        key = os.urandom(32) if key_file is None else key_file.read_bytes()
+        if len(key) < 16:
+            raise UnreadableFileError("The key is too short.", remedy="Give a file of at least 16 random bytes.")
+        options = DeidentifyOptions(key=key, shift_dates=shift_dates, keep_characteristics=keep_characteristics)
+        done = deidentify_folder(source, out, options, mapping=mapping)
+        print(f"{out}: {done.written} files of {done.patients} patients, text masked in {done.masked}")
+        for name in done.review:
+            print(f"look at {name}: it says text is burned in, and none was found")
+        for number, code in done.refused:
+            print(f"left out: file {number} in the order of names [{code}]")
+        _note("Text away from the borders, soft or slanted is not seen: look through the images before they leave.")
+        if done.refused and not done.written:
+            raise typer.Exit(3)
+
+
 def _print_leaks(data: Path, split_list: Path) -> int:
     """Print what is in two splits; return how many groups and pairs are."""
     from imaging.training.datasets import read_collection

@@ -25,7 +25,9 @@ def problem_response(problem: Problem) -> JSONResponse:
     }
     if problem.reference is not None:
         body["instance"] = f"urn:fracture-cds:error:{problem.reference}"
-    headers = {"WWW-Authenticate": "Bearer"} if problem.http_status == HTTPStatus.UNAUTHORIZED else None
+    headers = {"WWW-Authenticate": "Bearer"} if problem.http_status == HTTPStatus.UNAUTHORIZED else {}
+    if problem.retry_after_s is not None:
+        headers["Retry-After"] = str(problem.retry_after_s)
     return JSONResponse(body, status_code=problem.http_status, headers=headers, media_type=PROBLEM_MEDIA_TYPE)
 
 

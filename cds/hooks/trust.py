@@ -111,7 +111,7 @@ class ClientTrust:
         self._clients = dict(clients)
         for place in self._clients.values():
             if _is_address(place):
-                _require_https(place)
+                require_https(place)
         self._algorithms = tuple(algorithms)
         self._skew = skew_s
         self._read_keys = read_keys or read_key_set
@@ -205,7 +205,7 @@ class ClientTrust:
         jwk = known.keys.get(key_id)
         if jwk is None:
             raise ClientRefusedError("The key of the client token is not among those of its issuer.")
-        key = _usable(jwk, algorithm)
+        key = usable_key(jwk, algorithm)
         if key is None:
             raise ClientRefusedError("The key of the client token does not fit its algorithm.")
         return key
@@ -215,7 +215,7 @@ class ClientTrust:
 
     async def _renewed(self, place: str, known: _KeySet | None) -> _KeySet:
         try:
-            keys: Mapping[str, JsonObject] = _parse(await self._read_keys(place))
+            keys: Mapping[str, JsonObject] = parse_keys(await self._read_keys(place))
         except (FhirError, OSError, ValueError) as error:
             _log.warning("the keys of a CDS Hooks client cannot be read: %s", type(error).__name__)
             if known is None:
@@ -267,13 +267,22 @@ def _is_address(place: str) -> bool:
     return place.startswith(("http://", "https://"))
 
 
-def _require_https(place: str) -> None:
+def require_https(place: str, *, setting: str = "FRACTURE_CDS_HOOKS_CLIENTS") -> None:
+    """Refuse keys that somebody on the way could replace.
+
+    Args:
+        place: address of a key set.
+        setting: where it stands.
+
+    Raises:
+        SettingsError: it is not https, nor this machine.
+    """
     try:
         base_address(place, credentials=True)
     except FhirError as error:
         raise SettingsError(
-            "The keys of a CDS Hooks client would come from an address that is not https.",
-            remedy="Give an https address or a file in FRACTURE_CDS_HOOKS_CLIENTS.",
+            "The keys that tokens are checked with would come from an address that is not https.",
+            remedy=f"Give an https address or a file in {setting}.",
         ) from error
 
 
@@ -287,7 +296,7 @@ def _bearer(authorization: str | None) -> str:
     return token
 
 
-def _parse(data: bytes) -> dict[str, JsonObject]:
+def parse_keys(data: bytes) -> dict[str, JsonObject]:
     """The asymmetric signing keys of a set by their id; what is none is passed over."""
     listed = as_list(as_object(orjson.loads(data)).get("keys"))
     keys = (as_object(item) for item in listed)
@@ -298,7 +307,7 @@ def _parse(data: bytes) -> dict[str, JsonObject]:
     }
 
 
-def _usable(jwk: JsonObject, algorithm: str) -> jwt.PyJWK | None:
+def usable_key(jwk: JsonObject, algorithm: str) -> jwt.PyJWK | None:
     """The key, if it is a public one of the kind and at least of the strength that an algorithm stands for."""
     if jwk.get("alg", algorithm) != algorithm:
         return None

@@ -6,8 +6,9 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -28,9 +29,25 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@dataclass(frozen=True, slots=True)
+class PostgresServer:
+    """A server that a test may stop and start again."""
+
+    url: str
+    start: Callable[[], None]
+    stop: Callable[[], None]
+
+
 @contextmanager
 def running_postgres() -> Iterator[str]:
     """Yields the address of an empty database; skips where PostgreSQL is not installed, but not under ``CI=true``."""
+    with postgres_server() as server:
+        yield server.url
+
+
+@contextmanager
+def postgres_server() -> Iterator[PostgresServer]:
+    """Yields a running server with an empty database; skips as `running_postgres` does."""
     programs = _programs()
     if programs is None:
         if os.environ.get("CI") == "true":
@@ -52,9 +69,16 @@ def running_postgres() -> Iterator[str]:
     )
     options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories= -c fsync=off"
     control = [programs / "pg_ctl", "-D", data, "-w", "-o", options]
-    subprocess.run([*control, "start"], check=True, **quiet, **as_user)  # type: ignore[call-overload]
-    try:
-        yield f"postgresql://cds@127.0.0.1:{port}/postgres"
-    finally:
+
+    def start() -> None:
+        subprocess.run([*control, "start"], check=True, **quiet, **as_user)  # type: ignore[call-overload]
+
+    def stop() -> None:
         subprocess.run([*control, "-m", "immediate", "stop"], check=False, **quiet, **as_user)  # type: ignore[call-overload]
+
+    start()
+    try:
+        yield PostgresServer(f"postgresql://cds@127.0.0.1:{port}/postgres", start, stop)
+    finally:
+        stop()
         shutil.rmtree(folder, ignore_errors=True)
