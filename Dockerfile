@@ -21,8 +21,11 @@ ENV PATH=/opt/venv/bin:$PATH \
     FRACTURE_CDS_ALLOWED_HOSTS='["localhost", "127.0.0.1"]'
 USER cds
 WORKDIR /home/cds
+# Made here, so that a volume put upon it belongs to this user.
+RUN mkdir -p /home/cds/.local/share /home/cds/.local/state
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
-# Publish the port on the loopback address (-p 127.0.0.1:8000:8000), or set FRACTURE_CDS_ACCESS_TOKEN and put TLS in front.
+# It listens on every address, so it starts only with a credential: FRACTURE_CDS_ACCESS_TOKEN_FILE, OIDC, or a key in the
+# store. Publish the port on the loopback address (-p 127.0.0.1:8000:8000), or put TLS in front. compose.yaml shows it whole.
 CMD ["cds", "serve", "--host", "0.0.0.0", "--port", "8000"]

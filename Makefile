@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SHARED ?= ../shared
 
-.PHONY: demo test mutate bench bench-geometry bench-screen bench-export bench-detectors edge lint serve pin clean
+.PHONY: demo test mutate load bench bench-geometry bench-screen bench-export bench-detectors edge lint serve pin clean
 
 demo: $(STAMP)
 	$(BIN)/cds demo --out demo-output
@@ -20,6 +20,10 @@ mutate: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.latency
+
+# Twenty users for two minutes against a service of its own.
+load: $(STAMP)
+	$(BIN)/python -m tests.benchmarks.load --users 20 --seconds 120
 
 bench-geometry: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.geometry

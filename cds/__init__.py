@@ -9,7 +9,9 @@ Map
 ``settings``     all settings, from the environment; `options` are the choices every entry point offers.
 ``bedside``      the clinician's own inputs: one wording, one way to read them from text.
 ``errors``       every error to exit code, HTTP status and words; `logs` keeps patient data out of logs.
-``audit``        who did what, without patient data.
+``audit``        who did what, without patient data; `audit_chain` the same as FHIR AuditEvents in the store; both
+                 hash-chained, their ends signed (`audit_head`).
+``security``     who may do what: roles, keys, tokens, the gate; guards against hostile input.
 ``outputs``      one result in the format that was asked for.
 ``localisation`` words, numbers, dates and units in the reader's language.
 ``artifacts``    writing results: all files or none.

@@ -90,7 +90,7 @@ async def fetch_case_async(settings: Settings, request: SourceRequest) -> Fetche
         client = None
         if request.patient_id is not None:
             client = await stack.enter_async_context(build_fhir_client(settings, types=_types(request)))
-        dicomweb = _dicomweb_client(settings, client)
+        dicomweb = build_dicomweb_client(settings, client)
         if dicomweb is not None:
             await stack.enter_async_context(dicomweb)
         if client is not None and request.patient_id is not None:
@@ -183,7 +183,7 @@ def _types(request: SourceRequest) -> tuple[str, ...]:
     return (*READ_SCOPE_TYPES, *(IMAGE_SCOPE_TYPES if request.image_from_server else ()))
 
 
-def _dicomweb_client(settings: Settings, client: FhirClient | None) -> HttpClient | None:
+def build_dicomweb_client(settings: Settings, client: FhirClient | None) -> HttpClient | None:
     """A client of the DICOMweb server; with its own token, else beside the FHIR server."""
     if settings.dicomweb_url is None:
         return None

@@ -14,4 +14,6 @@ Map
 ``hooks``           CDS Hooks over HTTP; ``hooks_service`` answers one call of it.
 ``problems``        errors on the wire.
 ``guards``          size limit and privacy headers.
+``auth``            the gate in front of every route, the login page, rate limits; ``auth_audit`` notes who opened what.
+``access_commands`` ``cds access``; ``audit_commands`` ``cds audit``; ``privacy_commands`` ``cds privacy``.
 """

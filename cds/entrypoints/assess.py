@@ -58,7 +58,7 @@ def assess_files(
         bone_age: whether skeletal age is wanted; None means of hands of children by the record.
         servers: where else record and radiograph may come from.
         verbose: say on standard error what was fetched from servers.
-        language: of the patient page.
+        language: of the report, the PDF and the patient page.
 
     Raises:
         Exception: everything that `cds.errors.explain` knows.

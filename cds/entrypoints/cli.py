@@ -9,12 +9,15 @@ import typer
 from typer.models import OptionInfo
 
 from cds.bedside import BEDSIDE_FIELDS, MAX_DIETARY_CALCIUM_MG_PER_DAY, FieldKind
+from cds.entrypoints.access_commands import access_app
+from cds.entrypoints.audit_commands import audit_app
 from cds.entrypoints.console import failures_explained
 from cds.entrypoints.data_commands import data_app
 from cds.entrypoints.export_commands import export_app
 from cds.entrypoints.fhir_commands import fhir_app
 from cds.entrypoints.model_commands import evaluate_app, train_app
 from cds.entrypoints.pacs_commands import pacs_app
+from cds.entrypoints.privacy_commands import privacy_app
 from cds.localisation.language import Language
 from cds.options import OutputChoice, Runtime, ScreenEngine, ServerOptions
 from fusion.context import ClinicalContext, FractureType, Gustilo, Mechanism
@@ -42,6 +45,9 @@ app.add_typer(data_app, name="data")
 app.add_typer(export_app, name="export")
 app.add_typer(fhir_app, name="fhir")
 app.add_typer(pacs_app, name="pacs")
+app.add_typer(access_app, name="access")
+app.add_typer(audit_app, name="audit")
+app.add_typer(privacy_app, name="privacy")
 
 SERVER_PANEL = "Record and X-ray from servers"
 EXPORT_PANEL = "Population from a server"
@@ -87,7 +93,9 @@ def assess(
     ] = None,
     out: Annotated[Path, typer.Option(file_okay=False, help="Folder for the result files.")] = Path("out"),
     output_format: Annotated[OutputChoice, typer.Option("--format", help="Which files to write.")] = OutputChoice.ALL,
-    language: Annotated[Language, typer.Option(help="Language of the patient page.")] = Language.EN,
+    language: Annotated[
+        Language, typer.Option(help="Language of the report, the PDF and the patient page.")
+    ] = Language.EN,
     frame: Annotated[int, typer.Option(min=1, help="Frame of a DICOM file with several, counted from 1.")] = 1,
     as_of: Annotated[
         datetime | None,

@@ -12,7 +12,7 @@ Map
 ``fhir_bundle``    the same result for an electronic health record: a FHIR R4 transaction.
 ``fhir_imaging``   its resources about the radiograph; ``fhir_transaction`` holds addresses, tags and codes.
 ``fhir_estimates`` pattern, geometry and attributes as components of those resources.
-``fhir_judgements`` severity, weak bone, union, image and patient together; ``fhir_devices``: engine, models, Provenance.
+``fhir_judgements`` severity, weak bone, union, image and patient; ``fhir_devices``: engine, models, Provenance.
 ``fhir_safety``    DetectedIssues and red flags; ``fhir_nutrition``: calcium, vitamin D and protein, where advised.
 ``fhir_care``      the CarePlan, its goals and requests; ``fhir_services`` says what is a service, and its codes.
 ``cards``          CDS Hooks cards; ``card_actions`` what they offer to do, ``card_words`` escaping and citations.

@@ -135,7 +135,7 @@ class Transaction:
                 {"system": CASE_SYSTEM, "code": self.result.case_id},
                 {"system": ENTRY_SYSTEM, "code": f"{self.result.case_id}/{name}"},
             ]
-            resource = {"resourceType": kind, "meta": meta} | resource
+            resource = {"resourceType": kind, "meta": meta, **resource}
         self.entries[str(target["reference"])] = resource
         return target | {"display": display} if display else target
 

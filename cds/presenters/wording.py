@@ -195,7 +195,9 @@ def when_weeks(earliest: float | None, latest: float | None) -> str:
         return "now"
     if latest is None:
         return f"from week {weeks(earliest)}" if earliest else "from now"
-    return f"week {weeks(earliest)}" if weeks(earliest) == weeks(latest) else f"weeks {weeks(earliest)} to {weeks(latest)}"
+    return (
+        f"week {weeks(earliest)}" if weeks(earliest) == weeks(latest) else f"weeks {weeks(earliest)} to {weeks(latest)}"
+    )
 
 
 def dose(low: float | None, high: float | None, unit: str | None) -> str:

@@ -38,7 +38,12 @@ def test_serve(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "cds.entrypoints.cli", "serve", "--port", str(port)],
         cwd=ROOT,
-        env={**os.environ, "TMPDIR": str(tmp_path), "FRACTURE_CDS_AUDIT_LOG": str(tmp_path / "audit.jsonl")},
+        env={
+            **os.environ,
+            "TMPDIR": str(tmp_path),
+            "FRACTURE_CDS_AUDIT_LOG": str(tmp_path / "audit.jsonl"),
+            "FRACTURE_CDS_STORE": "off",
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

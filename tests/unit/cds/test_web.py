@@ -11,8 +11,9 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
 
+from cds.entrypoints.api.intake import FILE_FIELDS, TEXT_FIELDS
 from cds.entrypoints.problems import PROBLEM_MEDIA_TYPE
-from cds.entrypoints.web import FILE_FIELDS, TEXT_FIELDS, create_app
+from cds.entrypoints.web import create_app
 from cds.settings import MEBIBYTE, Settings
 from fusion.context import ClinicalContext
 from fusion.sites import FractureSite

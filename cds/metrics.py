@@ -1,0 +1,116 @@
+"""Counts and durations for Prometheus.
+
+Labels hold routes, codes and calls: nothing of a patient, no address, no login.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from cds.case import CaseResult
+from cds.errors import StoreError
+from imaging.results import FractureCall
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+_SECONDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+NO_IMAGE: Final = "no_image"
+"""The call of a case without a radiograph."""
+
+
+class Metrics:
+    """The figures of one service; each has a registry of its own."""
+
+    def __init__(self) -> None:
+        """Begin at nought."""
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "fracture_cds_requests", "Requests.", ("method", "route", "status"), registry=self._registry
+        )
+        self._durations = Histogram(
+            "fracture_cds_request_seconds", "Time to answer.", ("route",), buckets=_SECONDS, registry=self._registry
+        )
+        self._assessments = Counter(
+            "fracture_cds_assessments", "Cases assessed, by what was seen.", ("call", "where"), registry=self._registry
+        )
+        self._abstentions = Counter(
+            "fracture_cds_abstentions", "Questions that were left open.", ("part",), registry=self._registry
+        )
+        self._failures = Counter(
+            "fracture_cds_failures", "Cases that could not be assessed.", ("code", "where"), registry=self._registry
+        )
+        self._restarts = Counter(
+            "fracture_cds_worker_restarts", "Workers that ended and were replaced.", registry=self._registry
+        )
+        self._direct = Gauge(
+            "fracture_cds_direct_queue", "Direct assessments that run or wait.", registry=self._registry
+        )
+        self._jobs = Gauge(
+            "fracture_cds_job_queue", "Jobs that run or wait; NaN without an answer.", registry=self._registry
+        )
+        self._workers = Gauge("fracture_cds_workers", "Worker processes that live.", registry=self._registry)
+        self._direct.set_function(lambda: 0)
+        self._jobs.set_function(lambda: 0)
+        self._workers.set_function(lambda: 0)
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """A request was answered."""
+        self._requests.labels(method, route, str(status)).inc()
+        self._durations.labels(route).observe(seconds)
+
+    def assessed(self, outcome: "Outcome", *, where: str) -> None:
+        """A case was assessed, in the web process or by a worker."""
+        call, parts = outcome
+        self._assessments.labels(call, where).inc()
+        for part in parts:
+            self._abstentions.labels(part).inc()
+
+    def failed(self, code: str, *, where: str) -> None:
+        """A case could not be assessed."""
+        self._failures.labels(code, where).inc()
+
+    def restarted(self) -> None:
+        """A worker was replaced."""
+        self._restarts.inc()
+
+    def watch(
+        self,
+        *,
+        direct: Callable[[], int] | None = None,
+        jobs: Callable[[], int] | None = None,
+        workers: Callable[[], int] | None = None,
+    ) -> None:
+        """Where to ask for lengths whenever somebody looks."""
+        for gauge, ask in ((self._direct, direct), (self._jobs, jobs), (self._workers, workers)):
+            if ask is not None:
+                gauge.set_function(_answered(ask))
+
+    def text(self) -> bytes:
+        """Everything, as Prometheus reads it."""
+        return generate_latest(self._registry)
+
+
+Outcome = tuple[str, tuple[str, ...]]
+"""What was seen, and which questions were left open."""
+
+
+def outcome_of(result: CaseResult) -> Outcome:
+    """What is counted of a case."""
+    findings = result.findings
+    open_parts = (
+        ("image", findings is not None and findings.call is FractureCall.CANNOT_JUDGE),
+        ("risk", result.patient is not None and result.risk is None),
+        ("bone_age", result.bone_age_expected and result.bone_age is None),
+    )
+    call = NO_IMAGE if findings is None else findings.call.value
+    return call, tuple(part for part, is_open in open_parts if is_open)
+
+
+def _answered(ask: Callable[[], int]) -> Callable[[], float]:
+    def value() -> float:
+        try:
+            return ask()
+        except StoreError:
+            return float("nan")
+
+    return value
