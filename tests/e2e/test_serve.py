@@ -60,5 +60,5 @@ def test_serve(tmp_path: Path) -> None:
         output, errors = process.communicate(timeout=PATIENCE_S)
     assert address in output
     assert "Plantedname" not in output + errors
-    left = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "audit.jsonl"]
+    left = [path for path in tmp_path.rglob("*") if path.is_file() and not path.name.startswith("audit.jsonl")]
     assert left == []

@@ -36,7 +36,7 @@ def cds(*arguments: object) -> Result:
 
 def report(result: Result, folder: str = "out") -> dict[str, Any]:
     assert result.exit_code == 0, result.output
-    assert sorted(path.name for path in Path(folder).glob("*.html")) == ["report.html"]
+    assert sorted(path.name for path in Path(folder).glob("*.html")) == ["patient.html", "report.html"]
     loaded: dict[str, Any] = json.loads(Path(folder, "report.json").read_bytes())
     return loaded
 
@@ -49,7 +49,8 @@ def write(name: str, content: bytes) -> Path:
 
 def test_demo() -> None:
     case = report(cds("demo", "--out", "demo"), "demo")
-    names = {"bundle.json", "patient.json", "phantom.dcm", "report.html", "report.json"}
+    results = {"bundle.json", "patient.html", "report.html", "report.json", "report.pdf"}
+    names = results | {"patient.json", "phantom.dcm", "sr.dcm", "presentation.dcm", "overlay.dcm"}
     assert {path.name for path in Path("demo").iterdir()} == names
     assert case["findings"]["synthetic"] is True
     assert case["patient"]["age_years"] == 67
