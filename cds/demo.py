@@ -1,8 +1,8 @@
 """``cds demo``: a drawn radiograph and a fictional patient through the whole engine, without anybody's data.
 
 The files land in one folder: the two inputs (``phantom.dcm``, ``patient.json``) and the results in every format. The
-phantom is a drawing: what the detector says about it shows that the parts work together, and nothing about how well it reads
-radiographs.
+phantom is a drawing: what the detector says about it shows that the parts work together, and nothing about how well it
+reads radiographs.
 """
 
 from datetime import datetime
