@@ -304,7 +304,7 @@ def _bind_history(service: Service, tab: gr.Tab, asked: list[Any], kept: gr.HTML
 
     text, urgency, signed = asked
     gr.on(
-        [tab.select, text.submit, text.input, urgency.change, signed.change],
+        [tab.select, text.submit, text.change, urgency.change, signed.change],
         listed,
         inputs=asked,
         outputs=kept,
