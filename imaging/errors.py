@@ -23,6 +23,7 @@
     |   +-- BlankImageError               imaging.content.blank        every pixel alike
     +-- ModelFilesError                   imaging.model.files          weights or manifest missing or damaged
     +-- ExplanationError                  imaging.explanation.target   no prediction behind the box to explain
+    +-- ResidueError                      imaging.deidentify.residue   what was to be removed is still there
 
 No message quotes a value of the file that could name or describe a patient.
 """
@@ -183,3 +184,10 @@ class ExplanationError(ImagingError):
 
     code = "imaging.explanation.target"
     default_remedy = "Explain a detection with the weights that made it, on the radiograph it was made from."
+
+
+class ResidueError(ImagingError):
+    """A value that was to be removed is still in the result; nothing is handed out."""
+
+    code = "imaging.deidentify.residue"
+    default_remedy = "Leave this file out of the export, and report the attribute to the maintainers."

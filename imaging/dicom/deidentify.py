@@ -33,7 +33,7 @@ from imaging.dicom.burned_in import TextRegion, find_text, mask
 from imaging.dicom.dataset import items, parse, quiet, text
 from imaging.dicom.pixels import PixelModule, pixel_module, stored_values
 from imaging.dicom.writer import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION, REGIONS
-from imaging.errors import CorruptFileError, ImagingError, NoPixelDataError, UnsupportedEncodingError
+from imaging.errors import CorruptFileError, ImagingError, NoPixelDataError, ResidueError, UnsupportedEncodingError
 from imaging.limits import DEFAULT_LIMITS, ReadLimits
 
 METHOD: Final = "fracture-cds: PS3.15 Basic Profile, allow-list"
@@ -116,13 +116,6 @@ class Deidentified:
     """How many removed values were found in the result: 0, or `deidentify` had raised."""
     needs_review: bool
     """The file said that text is burned in, and none was found: a person has to look."""
-
-
-class ResidueError(ImagingError):
-    """A value that was to be removed is still in the result; nothing is handed out."""
-
-    code = "imaging.deidentify.residue"
-    default_remedy = "Leave this file out of the export, and report the attribute to the maintainers."
 
 
 def deidentify(data: bytes, options: DeidentifyOptions, *, limits: ReadLimits = DEFAULT_LIMITS) -> Deidentified:

@@ -13,10 +13,10 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
 from imaging.dicom.burned_in import find_text, mask
-from imaging.dicom.deidentify import Deidentified, DeidentifyOptions, ResidueError, deidentify, residue
+from imaging.dicom.deidentify import Deidentified, DeidentifyOptions, deidentify, residue
 from imaging.dicom.deidentify_folder import deidentify_folder
 from imaging.dicom.reader import read_dicom
-from imaging.errors import ImagingError, NoPixelDataError
+from imaging.errors import ImagingError, NoPixelDataError, ResidueError
 from tests.support import dicom
 
 KEY = b"a key of the tests' own."
