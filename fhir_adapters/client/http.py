@@ -309,14 +309,7 @@ class HttpClient:
             FhirServerError: as in `get`.
             ClientAuthError: as in `get`.
         """
-        return await self._request(
-            "POST",
-            self.address(path_or_url),
-            headers={"Accept": FHIR_JSON, "Content-Type": FHIR_JSON},
-            body=body,
-            ok=ok,
-            check=check,
-        )
+        return await self.post_bytes(path_or_url, body, content_type=FHIR_JSON, accept=FHIR_JSON, ok=ok, check=check)
 
     async def post_bytes(
         self,
