@@ -61,12 +61,13 @@ $(STAMP): requirements-dev.txt pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	touch $(STAMP)
 
-# Pins anew; the output names versions only, never where they were fetched from. The override: a part of litert-torch
+# Pins anew; the output names versions only, never where they were fetched from. Development first: Flower, which only
+# a federation needs, is the strictest about others' versions, and tests must run on what is shipped. The override: a part of litert-torch
 # that no conversion here touches (xdsl 0.28) forbids newer typing-extensions, and would take pydantic back with it.
 pin: $(STAMP)
 	echo "typing-extensions>=4.13" > $(VENV)/override.txt
-	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url --upgrade -o requirements.txt
-	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url --upgrade -c requirements.txt -o requirements-dev.txt
+	$(BIN)/uv pip compile pyproject.toml --group dev --extra federated --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url --upgrade -o requirements-dev.txt
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url --upgrade -c requirements-dev.txt -o requirements.txt
 	$(BIN)/uv pip compile pyproject.toml --extra edge --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url --upgrade -c requirements-dev.txt --override $(VENV)/override.txt -o requirements-edge.txt
 
 clean:

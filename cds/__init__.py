@@ -21,6 +21,7 @@ Map
 ``sending``      a report to the FHIR server that the record came from.
 ``pacs``         files to a PACS.
 ``hooks``        CDS Hooks services: what of a chart or an order is worth a card.
+``learning``     feedback to data, gated retraining, federation, drift, what to label next.
 ``presenters``   one result to HTML, JSON, FHIR, a terminal summary.
 ``entrypoints``  command line and web service.
 """

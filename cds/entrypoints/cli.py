@@ -15,6 +15,7 @@ from cds.entrypoints.console import failures_explained
 from cds.entrypoints.data_commands import data_app
 from cds.entrypoints.export_commands import export_app
 from cds.entrypoints.fhir_commands import fhir_app
+from cds.entrypoints.learn_commands import feedback_app, learn_app
 from cds.entrypoints.model_commands import evaluate_app, train_app
 from cds.entrypoints.pacs_commands import pacs_app
 from cds.entrypoints.privacy_commands import privacy_app
@@ -48,6 +49,8 @@ app.add_typer(pacs_app, name="pacs")
 app.add_typer(access_app, name="access")
 app.add_typer(audit_app, name="audit")
 app.add_typer(privacy_app, name="privacy")
+app.add_typer(feedback_app, name="feedback")
+app.add_typer(learn_app, name="learn")
 
 SERVER_PANEL = "Record and X-ray from servers"
 EXPORT_PANEL = "Population from a server"

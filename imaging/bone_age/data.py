@@ -156,27 +156,27 @@ class EpochSampler(Sampler[int]):
         return iter(np.random.default_rng((self._seed, self._epoch)).permutation(self._size).tolist())
 
 
-def augment(pictures: Tensor, generator: torch.Generator) -> Tensor:
+def augment(pictures: Tensor, generator: torch.Generator, strength: float = 1.0) -> Tensor:
     """Pictures [B, 1, S, S] in 0..1 turned, scaled, shifted and mirrored a little, with another exposure.
 
     Left and right hands age alike, so half are mirrored. Wider turns and scales and hidden patches kept a short
-    training from learning anything.
+    training from learning anything; a long one that knows its hands by heart wants more, by a `strength` above 1.
     """
     size = len(pictures)
 
     def between(low: float, high: float) -> Tensor:
         return low + (high - low) * torch.rand(size, generator=generator)
 
-    angle = between(-15.0, 15.0) * (math.pi / 180.0)
-    scale = torch.exp(between(math.log(0.9), math.log(1.1)))
+    angle = strength * between(-15.0, 15.0) * (math.pi / 180.0)
+    scale = torch.exp(strength * between(math.log(0.9), math.log(1.1)))
     mirror = torch.where(between(0.0, 1.0) < 0.5, -1.0, 1.0)
     cosine, sine = torch.cos(angle) * scale, torch.sin(angle) * scale
     rows = (
-        torch.stack((cosine * mirror, -sine, between(-0.05, 0.05)), dim=1),
-        torch.stack((sine * mirror, cosine, between(-0.05, 0.05)), dim=1),
+        torch.stack((cosine * mirror, -sine, strength * between(-0.05, 0.05)), dim=1),
+        torch.stack((sine * mirror, cosine, strength * between(-0.05, 0.05)), dim=1),
     )
     grid = functional.affine_grid(torch.stack(rows, dim=1), list(pictures.shape), align_corners=False)
     moved = functional.grid_sample(pictures, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    gamma, gain = between(0.85, 1.18), between(0.9, 1.1)
+    gamma, gain = between(0.85, 1.18) ** strength, between(0.9, 1.1) ** strength
     exposed = (moved.clamp(1e-4, 1.0) ** gamma[:, None, None, None]) * gain[:, None, None, None]
     return exposed.clamp(0.0, 1.0)

@@ -52,6 +52,7 @@ class BoneAgeRegressor(pl.LightningModule):
         weight_decay: on matrices and kernels.
         hidden_sex: share of hands whose sex is hidden, so that the network also answers without it.
         seed: of the augmentation, which depends on (seed, step) alone.
+        augmentation: factor of its width; 1 as in `augment`.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class BoneAgeRegressor(pl.LightningModule):
         weight_decay: float = 2e-2,
         hidden_sex: float = 0.1,
         seed: int = 0,
+        augmentation: float = 1.0,
     ) -> None:
         super().__init__()
         self.network = network
@@ -69,12 +71,13 @@ class BoneAgeRegressor(pl.LightningModule):
         self.weight_decay = weight_decay
         self.hidden_sex = hidden_sex
         self.seed = seed
+        self.augmentation = augmentation
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Loss of one batch."""
         pictures, months, sex = batch
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step)
-        images = augment(pictures[:, None].float().cpu() / 255.0, generator)
+        images = augment(pictures[:, None].float().cpu() / 255.0, generator, self.augmentation)
         hidden = torch.rand(len(sex), generator=generator) < self.hidden_sex
         sex = torch.where(hidden.to(sex.device), torch.zeros_like(sex), sex)
         mean, scale = self.network(images.to(months.device).contiguous(memory_format=torch.channels_last), sex)

@@ -66,6 +66,8 @@ class BoneAgeConfig:
     """Factor of the channels of ``residual``."""
     zoom: float = 1.0
     """Factor by which the network enlarges the pictures first, 1 to 4."""
+    augmentation: float = 1.0
+    """Factor of how far pictures are turned, scaled, shifted and exposed otherwise while learning, 0 to 3."""
     limit: int | None = None
     """Hands used; None for all."""
     seed: int = 20261122
@@ -97,7 +99,8 @@ def read_config(path: Path | None) -> BoneAgeConfig:
     if wrong := _wrong_values(config):
         raise TrainingDataError(
             f"The configuration gives {', '.join(wrong)} a value that it cannot have",
-            remedy="Give numbers above 0; folds from 2 on; zoom from 1 to 4; dropout and hidden_sex from 0 to below 1",
+            remedy="Give numbers above 0; folds from 2 on; zoom from 1 to 4; augmentation from 0 to 3; dropout and "
+            "hidden_sex from 0 to below 1",
         )
     return config
 
@@ -116,6 +119,8 @@ def _wrong_values(config: BoneAgeConfig) -> list[str]:
     wrong += [name for name, value in shares if not _number(value) or not 0 <= value < 1]
     if not _number(config.zoom) or not 1 <= config.zoom <= 4:
         wrong.append("zoom")
+    if not _number(config.augmentation) or not 0 <= config.augmentation <= 3:
+        wrong.append("augmentation")
     choices = (("graph", [*Graph]), ("start", [*Start]))
     wrong += [name for name, allowed in choices if getattr(config, name) not in allowed]
     return wrong + ([] if isinstance(config.precision, str) else ["precision"])
@@ -182,7 +187,8 @@ def train_folds(
         out: folder for ``fold-N/`` with checkpoints, weights and out-of-fold answers.
         resume: go on from what is there; a finished fold is kept.
         fold: train this one only, so that several machines or processes can share the folds of one folder.
-        continue_from: folder of an earlier training with the same folds, whose networks are begun with.
+        continue_from: folder of an earlier training whose networks are begun with. It had the same folds, or a
+            whole part of as many: fold 4 of 9 then goes on from fold 1 of 3, which left out the same hands and more.
         report: told about progress.
 
     Returns:
@@ -204,15 +210,16 @@ def train_folds(
             "There are too few hands for so many folds", remedy="Give more hands, or fewer folds in the configuration"
         )
     plan = {"config": asdict(config), "data_sha256": hands.sha256, "start": start_of(config)}
+    folds_before = config.folds
     if continue_from is not None:
-        plan["start"] = _continued(continue_from, config, hands.sha256)
+        plan["start"], folds_before = _continued(continue_from, config, hands.sha256)
     _claim(out, plan, resume=resume or fold is not None)
     for number in range(config.folds) if fold is None else (fold,):
         folder = out / f"fold-{number}"
         if resume and (folder / OUT_OF_FOLD).is_file():
             report(f"fold {number}: already there")
             continue
-        before = None if continue_from is None else continue_from / f"fold-{number}" / NETWORK_NAME
+        before = None if continue_from is None else continue_from / f"fold-{number % folds_before}" / NETWORK_NAME
         _train_fold(hands, parts == number, config, folder, number, resume, before)
         errors = np.load(folder / OUT_OF_FOLD)
         report(
@@ -222,8 +229,8 @@ def train_folds(
     return hands
 
 
-def _continued(folder: Path, config: BoneAgeConfig, data_sha256: str) -> str:
-    """What an earlier training began with and did, in words; its folds must leave out the same hands.
+def _continued(folder: Path, config: BoneAgeConfig, data_sha256: str) -> tuple[str, int]:
+    """What an earlier training began with and did, in words, and its folds; they must leave out all of ours.
 
     Raises:
         TrainingDataError: it is no training, or of other hands, folds or networks.
@@ -238,13 +245,17 @@ def _continued(folder: Path, config: BoneAgeConfig, data_sha256: str) -> str:
         raise TrainingDataError(
             "The training to be continued from cannot be read", remedy=f"Give the folder that holds its {RUN_NAME}"
         ) from error
-    shape = ("folds", "limit", "graph", "width")
-    if not same or any(getattr(earlier, name) != getattr(config, name) for name in shape):
+    shape = ("limit", "graph", "width")
+    # A hand's fold is its digest modulo the folds: fold k of 9 lies within fold k % 3 of 3.
+    nested = config.folds % earlier.folds == 0
+    if not same or not nested or any(getattr(earlier, name) != getattr(config, name) for name in shape):
         raise TrainingDataError(
             "The training to be continued from had other hands, folds or networks",
-            remedy="Give one with the same data, folds, limit, graph and width",
+            remedy="Give one with the same data, limit, graph and width, and folds that divide the new number",
         )
-    return f"networks of the same folds after {earlier.epochs} epochs at zoom {earlier.zoom:g}, begun with: {start}"
+    which = "the same folds" if config.folds == earlier.folds else f"{earlier.folds} folds"
+    words = f"networks of {which} after {earlier.epochs} epochs at zoom {earlier.zoom:g}, begun with: {start}"
+    return words, earlier.folds
 
 
 def _claim(out: Path, plan: dict[str, Any], *, resume: bool) -> None:
@@ -285,6 +296,7 @@ def _train_fold(
         weight_decay=config.weight_decay,
         hidden_sex=config.hidden_sex,
         seed=seed,
+        augmentation=config.augmentation,
     )
     checkpoints = folder / "checkpoints"
     trainer = pl.Trainer(
