@@ -22,6 +22,9 @@ class RuntimeName(StrEnum):
     AUTO = "auto"
     """torch where CUDA is there, otherwise OpenVINO."""
     OPENVINO = "openvino"
+    OPENVINO_BF16 = "openvino-bf16"
+    """In bfloat16 where the CPU has it (AMX, AVX512-BF16): two and a half times faster, no less accurate on labelled
+    radiographs, but scores then move by up to .1 between machines with and without it."""
     TORCH = "torch"
 
 
@@ -94,4 +97,5 @@ def load_runtime(
         return TorchRuntime(module, threads=threads)
     from imaging.runtime.openvino import OpenVinoRuntime
 
-    return OpenVinoRuntime(module, manifest.image_size, threads=threads)
+    bfloat16 = name is RuntimeName.OPENVINO_BF16
+    return OpenVinoRuntime(module, manifest.image_size, threads=threads, bfloat16=bfloat16)

@@ -83,8 +83,8 @@ class FractureDataModule(pl.LightningDataModule):
     """Crops for training, whole letterboxed images for validation.
 
     Fractures are rare (one image in six), so images are drawn with replacement such that a share
-    `positive_fraction` of a training epoch is fractured. Where samples carry a `hardness`, half of the others are drawn
-    in proportion to it.
+    `positive_fraction` of a training epoch is fractured. Within a class they are drawn in proportion to their `weight`.
+    Where samples carry a `hardness`, half of the others are drawn in proportion to it.
 
     Args:
         train: samples to learn from; fractured ones without boxes are left out.
@@ -132,13 +132,15 @@ class FractureDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Any]:
         """Balanced random windows."""
         fractured = torch.tensor([sample.fractured for sample in self.train_set.samples])
-        positives, negatives = int(fractured.sum()), int((~fractured).sum())
+        stated = torch.tensor([sample.weight for sample in self.train_set.samples]).double()
         hardness = torch.tensor([0.0 if s.fractured else s.hardness for s in self.train_set.samples]).double()
-        negative_weights = torch.full((len(fractured),), 1 / max(negatives, 1)).double()
+        negative_weights = stated / stated[~fractured].sum().clamp_min(1e-12)
         if hardness.sum() > 0:
             negative_weights = 0.5 * negative_weights + 0.5 * hardness / hardness.sum()
         weights = torch.where(
-            fractured, self.positive_fraction / max(positives, 1), (1 - self.positive_fraction) * negative_weights
+            fractured,
+            self.positive_fraction * stated / stated[fractured].sum().clamp_min(1e-12),
+            (1 - self.positive_fraction) * negative_weights,
         )
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
         sampler = EpochSampler(

@@ -6,6 +6,7 @@ caller decides whether to go on without those rows.
 
 import csv
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +47,8 @@ class LabelledRadiograph:
     """(x, y) as fractions of width and height where an earlier model saw a fracture that is not there."""
     hardness: float = 0.0
     """Highest score of those, 0..1: how far the earlier model was from seeing that there is none."""
+    weight: float = 1.0
+    """How often it is drawn while training, relative to the others of its class; above 0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +172,7 @@ def _read_yolo_labels(path: Path) -> tuple[tuple[tuple[float, float, float, floa
 
 
 def _read_csv_layout(root: Path, split: str) -> Collection:
-    """``images.csv`` (image, and any of has_fracture, group, split, width, height) with ``boxes.csv``.
+    """``images.csv`` (image, and any of has_fracture, group, split, width, height, weight) with ``boxes.csv``.
 
     Boxes are fracture boxes unless they carry a ``label``: femur parts (``hip``) are larger than fracture lines and
     healthy sides are labelled ``normal-*``, so a collection with labelled boxes serves image-level metrics only.
@@ -194,6 +197,9 @@ def _read_csv_layout(root: Path, split: str) -> Collection:
         if fractured is None:
             problems.append(f"{row['image']}: images.csv does not say whether it is fractured")
             continue
+        weight = _weight(row)
+        if weight is None:
+            problems.append(f"{row['image']}: its weight is no number above 0; drawn like any other")
         boxes: tuple[tuple[float, float, float, float], ...] = ()
         if fractured and not labelled_parts:
             boxes, faults = _pixel_boxes(path, by_image.get(row["image"], []))
@@ -206,6 +212,7 @@ def _read_csv_layout(root: Path, split: str) -> Collection:
                 fractured=fractured,
                 boxes_known=bool(boxes) or not fractured,
                 group=row.get("group") or row["image"],
+                weight=weight or 1.0,
             )
         )
     unlisted = set(by_image) - {row["image"] for row in rows}
@@ -219,6 +226,15 @@ def _is_fractured(row: dict[str, str]) -> bool | None:
     if row.get("type"):
         return row["type"] != "healthy"
     return None
+
+
+def _weight(row: dict[str, str]) -> float | None:
+    """The row's weight, 1 where it states none; None when it is no number above 0."""
+    try:
+        weight = float(row.get("weight") or 1.0)
+    except ValueError:
+        return None
+    return weight if 0 < weight < math.inf else None
 
 
 def _pixel_boxes(

@@ -59,10 +59,12 @@ def _image_files(folder: Path, size: int) -> tuple[Path, Path]:
 def _subjects(jpeg: Path, dicom: Path, threads: int) -> dict[str, Callable[[], object]]:
     manifest = read_manifest()
     engine = FractureEngine.load(runtime="openvino", threads=threads)
+    quick = FractureEngine.load(runtime="openvino-bf16", threads=threads)
     network = load_network(manifest)
     subjects: dict[str, Callable[[], object]] = {
         "JPEG file to findings, OpenVINO": lambda: engine.analyse(read_radiograph(jpeg)),
         "DICOM file to findings, OpenVINO": lambda: engine.analyse(read_radiograph(dicom)),
+        "JPEG file to findings, OpenVINO in bfloat16": lambda: quick.analyse(read_radiograph(jpeg)),
     }
     for size in sorted({manifest.image_size, 640}):
         canvas = torch.rand(1, 3, size, size)

@@ -67,6 +67,15 @@ def test_openvino_and_torch_agree(weights: Path) -> None:
     torch.testing.assert_close(first, second, atol=1e-3, rtol=1e-4)
 
 
+def test_bfloat16_finds_the_same_boxes_up_to_its_rounding(weights: Path) -> None:
+    torch.manual_seed(1)
+    canvas = torch.rand(1, 3, 128, 128)
+    runtimes = [FractureEngine.load(weights, runtime=name).runtime for name in ("openvino", "openvino-bf16")]
+    exact, rounded = (runtime.predict(canvas).decoded for runtime in runtimes)
+    assert [runtime.name for runtime in runtimes] == ["openvino", "openvino-bf16"]
+    torch.testing.assert_close(rounded[..., 4:], exact[..., 4:], atol=0.05, rtol=0.0)
+
+
 def test_scale_of_the_file_does_not_move_the_boxes(weights: Path) -> None:
     engine = FractureEngine.load(weights, runtime="torch")
     small, large = (engine.detect(radiograph(height=h, width=w).pixels)[0, :4] for h, w in ((240, 192), (1440, 1152)))
