@@ -124,6 +124,19 @@ def map_features(patient: PatientSnapshot) -> MappedFeatures:
         vitamin_d_nmol_l=_value(patient.vitamin_d_nmol_l),
         hba1c_percent=_value(patient.hba1c_percent),
         falls_last_year=_value(patient.falls_last_year),
+        dementia=_listed(patient, ConditionKind.DEMENTIA),
+        parkinson=_listed(patient, ConditionKind.PARKINSON),
+        epilepsy_or_anticonvulsant=_listed(patient, ConditionKind.EPILEPSY, drug=DrugClass.ANTICONVULSANT),
+        cardiovascular_disease=_listed(patient, ConditionKind.ISCHAEMIC_HEART_DISEASE, ConditionKind.STROKE),
+        antidepressant=_listed(patient, drug=DrugClass.ANTIDEPRESSANT),
+        chronic_kidney_disease=_listed(patient, ConditionKind.CHRONIC_KIDNEY_DISEASE, active_only=True),
+        chronic_liver_disease=_listed(patient, ConditionKind.CHRONIC_LIVER_DISEASE, active_only=True),
+        asthma_or_copd=_listed(patient, ConditionKind.ASTHMA_OR_COPD, active_only=True),
+        cancer=_listed(patient, ConditionKind.CANCER),
+        endocrine_disease=_listed(
+            patient, ConditionKind.HYPERTHYROIDISM, ConditionKind.PRIMARY_HYPERPARATHYROIDISM, active_only=True
+        ),
+        hormone_replacement=_listed(patient, drug=DrugClass.HORMONE_REPLACEMENT),
     )
     return MappedFeatures(features=features, warnings=(*fracture_warnings, *_vague_entries(patient)))
 
@@ -232,6 +245,15 @@ def _stated_or_listed(patient: PatientSnapshot, stated: Sourced[bool] | None, ki
     if stated is not None:
         return stated.value
     return True if patient.has_condition(kind, active_only=False) is not None else None
+
+
+def _listed(
+    patient: PatientSnapshot, *kinds: ConditionKind, drug: DrugClass | None = None, active_only: bool = False
+) -> bool | None:
+    """A yes for any of these diseases in the record or a drug of this class taken now; else silence."""
+    ill = any(patient.has_condition(kind, active_only=active_only) is not None for kind in kinds)
+    treated = drug is not None and patient.takes(drug) is not None
+    return True if ill or treated else None
 
 
 def _glucocorticoids(patient: PatientSnapshot) -> bool | None:

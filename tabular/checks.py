@@ -8,6 +8,7 @@ import numpy as np
 
 from tabular.calibration import PATTERN_FEATURES, pattern_of
 from tabular.cohort import TOP_CODED_AGE_YEARS
+from tabular.comorbidities import COMORBIDITIES
 from tabular.errors import AgeBelowModelError, AgeMissingError
 from tabular.features import RiskFeatures
 from tabular.formula import FloatArray
@@ -15,6 +16,7 @@ from tabular.model import ALL_FEATURES, FEATURES, Level
 from tabular.teaching import MINIMUM_AGE_YEARS
 
 _OLDEST_PUBLISHED_YEARS = 90
+_SEVERAL_COMORBIDITIES = 3
 PLAUSIBLE: dict[str, tuple[float, float]] = {
     "bmi_kg_m2": (10.0, 80.0),
     "weight_kg": (20.0, 400.0),
@@ -143,6 +145,8 @@ def _notes(features: RiskFeatures, age: float) -> list[str]:
         notes.append("risk.bone_density.missing")
     elif features.secondary_osteoporosis and not features.diabetes_type_1:
         notes.append("risk.secondary_osteoporosis.in_t_score")
+    if sum(getattr(features, field) is True for field in COMORBIDITIES) >= _SEVERAL_COMORBIDITIES:
+        notes.append("risk.comorbidities.several")
     if features.diabetes_type_1 and features.diabetes_type_2:
         notes.append("risk.diabetes.both_types")
     return notes

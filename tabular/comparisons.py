@@ -53,25 +53,22 @@ RATIO_FIELDS: Mapping[str, str] = {
     "alcohol_3_6u": "alcohol_3_or_more_units_per_day",
     "alcohol_7_9u": "alcohol_3_or_more_units_per_day",
     "alcohol_gt9u": "alcohol_3_or_more_units_per_day",
+    "dementia": "dementia",
+    "parkinson": "parkinson",
+    "epilepsy_or_anticonvulsant": "epilepsy_or_anticonvulsant",
+    "ckd": "chronic_kidney_disease",
+    "chronic_liver": "chronic_liver_disease",
+    "cvd": "cardiovascular_disease",
+    "asthma_copd": "asthma_or_copd",
+    "cancer": "cancer",
+    "antidepressant": "antidepressant",
+    "endocrine": "endocrine_disease",
+    "hrt": "hormone_replacement",
+    "smoke_ex": "former_smoker",
 }
 """Published factors that an input can express, and the input: the nearest one, without grades of smoking or alcohol."""
-NOT_EXPRESSED: tuple[str, ...] = (
-    "dementia",
-    "parkinson",
-    "epilepsy_or_anticonvulsant",
-    "ckd",
-    "chronic_liver",
-    "cvd",
-    "asthma_copd",
-    "cancer",
-    "antidepressant",
-    "endocrine",
-    "hrt",
-    "care_home",
-    "smoke_ex",
-)
-"""Published factors that no input can express. Chronic liver and endocrine disease count among the causes of secondary
-osteoporosis, one yes/no input that acts with the lowest published ratio, that of malabsorption."""
+NOT_EXPRESSED: tuple[str, ...] = ("care_home",)
+"""Published factors that no input can express: records seldom say where a person lives."""
 _FACTOR_OF = 2.0
 _NO_DIRECTION = (0.95, 1.05)
 """Published ratios between these say nothing of a direction."""
@@ -197,7 +194,7 @@ def implied_ratio(boosters: Boosters, people: pd.DataFrame, field: str, head: st
     """Hazard ratio of one input, see `compare_ratios`; None where it has no effect on this outcome."""
     if field not in FACTORS:
         value: Any = 1 if field == "falls_last_year" else True
-        cited = adjustments_for(RiskFeatures(age_years=70.0, **{field: value}), head)
+        cited = adjustments_for(RiskFeatures(age_years=70.0, female=female, **{field: value}), head)
         return math.prod(item.ratio for item in cited) if cited else None
     here = people[(people["female"] == float(female)).to_numpy()]
     matrix = without(design_matrix(here), "femoral_neck_t_score")

@@ -36,3 +36,20 @@ class RiskFeatures:
     """Serum 25-hydroxyvitamin D."""
     hba1c_percent: float | None = None
     falls_last_year: int | None = None
+    dementia: bool | None = None
+    parkinson: bool | None = None
+    epilepsy_or_anticonvulsant: bool | None = None
+    """Epilepsy ever, or an anticonvulsant now, whatever for."""
+    cardiovascular_disease: bool | None = None
+    """Coronary heart disease (angina, infarction) or stroke, ever."""
+    antidepressant: bool | None = None
+    """Taken now."""
+    chronic_kidney_disease: bool | None = None
+    chronic_liver_disease: bool | None = None
+    asthma_or_copd: bool | None = None
+    cancer: bool | None = None
+    """Any, ever, but for non-melanoma skin cancer."""
+    endocrine_disease: bool | None = None
+    """Overactive thyroid or parathyroid glands, active."""
+    hormone_replacement: bool | None = None
+    """Oestrogen taken now."""

@@ -14,12 +14,14 @@ identifiers have the form ``risk.<factor>_<outcome>.<source>`` and name entries 
   1.86-fold on average; the trees hold that average, so the recent fracture adds 2.51 / 1.86. No ratio for the hip is at
   hand, so none is applied.
 * Secondary osteoporosis: the published tool lets it act only while bone density is not known. The lowest ratio in print
-  for its causes (malabsorption) is used for major fractures. Type 1 diabetes is one of its causes and is counted as
-  itself, not twice.
+  for its causes (malabsorption) is used for major fractures. Type 1 diabetes, liver and endocrine disease are among its
+  causes and are counted as themselves, not twice.
+* Other diseases and drugs: `tabular.comorbidities`.
 """
 
 import math
 
+from tabular.comorbidities import COMORBIDITIES, NAMED_CAUSES, comorbidity_effects
 from tabular.features import RiskFeatures
 from tabular.formula import HEADS
 from tabular.results import RelativeRisk
@@ -53,7 +55,10 @@ _SECONDARY = {
 }
 
 EVIDENCE_IDS: tuple[str, ...] = tuple(
-    sorted({risk.evidence_id for table in (_TYPE_1, _TYPE_2, _FALLS, _RECENT, _SECONDARY) for risk in table.values()})
+    sorted(
+        {risk.evidence_id for table in (_TYPE_1, _TYPE_2, _FALLS, _RECENT, _SECONDARY) for risk in table.values()}
+        | {one.evidence_id for one in COMORBIDITIES.values()}
+    )
 )
 """Every identifier that an estimate may cite."""
 
@@ -65,13 +70,15 @@ def adjustments_for(features: RiskFeatures, head: str) -> tuple[RelativeRisk, ..
         tables.append(_TYPE_1)
     elif features.diabetes_type_2:
         tables.append(_TYPE_2)
-    if features.secondary_osteoporosis and not features.diabetes_type_1 and features.femoral_neck_t_score is None:
+    named = features.diabetes_type_1 or any(getattr(features, field) for field in NAMED_CAUSES)
+    if features.secondary_osteoporosis and not named and features.femoral_neck_t_score is None:
         tables.append(_SECONDARY)
     if features.recent_fracture_2y:
         tables.append(_RECENT)
     if features.falls_last_year:
         tables.append(_FALLS)
-    return tuple(table[head] for table in tables if head in table)
+    cited = tuple(table[head] for table in tables if head in table)
+    return cited + comorbidity_effects(features, head)
 
 
 def apply_to(probability: float, adjustments: tuple[RelativeRisk, ...]) -> float:

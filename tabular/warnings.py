@@ -28,6 +28,10 @@ WARNINGS: dict[str, str] = {
         "The body mass index lies outside 15 to 45 kg/m2, where the survey has few people: the estimate is that of the "
         "nearest people it has."
     ),
+    "risk.comorbidities.several": (
+        "Three or more diseases or drugs each multiply the risk by a published ratio: together they are less certain "
+        "than one alone, and death from other causes is not taken off."
+    ),
     "risk.secondary_osteoporosis.in_t_score": (
         "A cause of secondary osteoporosis is recorded; with a T-score its effect is taken to be in the bone density."
     ),

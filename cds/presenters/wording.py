@@ -98,6 +98,17 @@ FEATURES: dict[str, str] = {
     "vitamin_d_nmol_l": "25-hydroxyvitamin D",
     "hba1c_percent": "HbA1c",
     "falls_last_year": "falls in the last year",
+    "dementia": "dementia",
+    "parkinson": "Parkinson's disease",
+    "epilepsy_or_anticonvulsant": "epilepsy or an anticonvulsant",
+    "cardiovascular_disease": "coronary heart disease or stroke",
+    "antidepressant": "an antidepressant",
+    "chronic_kidney_disease": "chronic kidney disease",
+    "chronic_liver_disease": "chronic liver disease",
+    "asthma_or_copd": "asthma or COPD",
+    "cancer": "cancer",
+    "endocrine_disease": "overactive thyroid or parathyroid",
+    "hormone_replacement": "hormone replacement",
 }
 UNITS: dict[str, str] = {
     "age_years": "years",

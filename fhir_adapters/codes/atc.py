@@ -62,6 +62,7 @@ CLASSES: dict[str, tuple[Drug, ...]] = {
     "A11CC": (_VITAMIN_D,),
     "A11CB": (_VITAMIN_D,),
     "N03A": (Drug.ANTICONVULSANT,),
+    "N06A": (Drug.ANTIDEPRESSANT,),
     "B01AC": (Drug.ANTIPLATELET,),
     # B01AD (fibrinolytics) is antithrombotic but no anticoagulant
     **dict.fromkeys(("B01AA", "B01AB", "B01AE", "B01AF", "B01AX05"), (Drug.ANTICOAGULANT,)),

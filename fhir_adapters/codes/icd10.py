@@ -71,6 +71,11 @@ _DISEASES: dict[str, DiagnosisMeaning] = {
     **_all("E10 O240", diabetes(DiabetesType.TYPE_1)),
     **_all("E11 O241", diabetes(DiabetesType.TYPE_2)),
     **_all("E12 E13 E14 O243", diabetes(DiabetesType.UNSPECIFIED)),
+    # neurological complications; neuropathic (Charcot) arthropathy
+    **_all("E104 E10610", diabetes(DiabetesType.TYPE_1, Kind.DIABETIC_NEUROPATHY)),
+    **_all("E114 E11610", diabetes(DiabetesType.TYPE_2, Kind.DIABETIC_NEUROPATHY)),
+    **_all("E134 E144 E13610", diabetes(DiabetesType.UNSPECIFIED, Kind.DIABETIC_NEUROPATHY)),
+    **_all("G632", kind(Kind.DIABETIC_NEUROPATHY)),  # diabetic polyneuropathy
     **_all("E105", diabetes(DiabetesType.TYPE_1, Kind.PERIPHERAL_ARTERY_DISEASE)),
     **_all("E115", diabetes(DiabetesType.TYPE_2, Kind.PERIPHERAL_ARTERY_DISEASE)),
     **_all("E135 E145", diabetes(DiabetesType.UNSPECIFIED, Kind.PERIPHERAL_ARTERY_DISEASE)),
@@ -104,6 +109,8 @@ _DISEASES: dict[str, DiagnosisMeaning] = {
     **_all("R296", kind(Kind.REPEATED_FALLS)),
     **_all("I702 I739", kind(Kind.PERIPHERAL_ARTERY_DISEASE)),
     **_all("I50 I110 I130 I132", kind(Kind.HEART_FAILURE)),
+    **_all("I20 I21 I22 I23 I24 I25", kind(Kind.ISCHAEMIC_HEART_DISEASE)),
+    **_all("J41 J42 J43 J44 J45 J46", kind(Kind.ASTHMA_OR_COPD)),
     **_all("K25 K26 K27 K28", kind(Kind.PEPTIC_ULCER)),
     **_all("K20 K21 K22", kind(Kind.OESOPHAGEAL_DISEASE)),
 }

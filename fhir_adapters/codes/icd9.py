@@ -18,6 +18,9 @@ _DIABETES: dict[str, DiagnosisMeaning] = {
     # The fifth digit tells the type: 1 and 3 are type 1; 0 and 2 are "type 2 or unspecified".
     **{f"250{part}{digit}": diabetes(DiabetesType.TYPE_1) for part in range(10) for digit in (1, 3)},
     **{f"250{part}{digit}": diabetes(DiabetesType.TYPE_2) for part in range(10) for digit in (0, 2)},
+    # The fourth digit 6 stands for neurological manifestations.
+    **{f"2506{digit}": diabetes(DiabetesType.TYPE_1, Kind.DIABETIC_NEUROPATHY) for digit in (1, 3)},
+    **{f"2506{digit}": diabetes(DiabetesType.TYPE_2, Kind.DIABETIC_NEUROPATHY) for digit in (0, 2)},
     "250": diabetes(DiabetesType.UNSPECIFIED),
 }
 
@@ -63,6 +66,8 @@ ICD_9_CM: dict[str, DiagnosisMeaning] = {
     **_all("3320", kind(Kind.PARKINSON)),
     **_all("345", kind(Kind.EPILEPSY)),
     **_all("430 431 434 436 438", kind(Kind.STROKE)),
+    **_all("410 411 412 413 414", kind(Kind.ISCHAEMIC_HEART_DISEASE)),
+    **_all("491 492 493 496", kind(Kind.ASTHMA_OR_COPD)),
     **_all("14 15 16 17 18 19 200 201 202 203 204 205 206 207 208", kind(Kind.CANCER)),
     **_all("173", NOTHING),  # non-melanoma skin cancer
     **_all("V22 V23", kind(Kind.PREGNANCY)),

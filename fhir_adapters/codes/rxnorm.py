@@ -46,6 +46,9 @@ _INGREDIENTS: dict[Drug, str] = {
     # carbamazepine, phenytoin, valproic acid, valproate, divalproex, phenobarbital, primidone, lamotrigine,
     # levetiracetam, topiramate, oxcarbazepine, clonazepam
     Drug.ANTICONVULSANT: "2002 8183 11118 40254 266856 8134 8691 28439 114477 38404 32624 2598",
+    # amitriptyline, bupropion, citalopram, duloxetine, escitalopram, fluoxetine, mirtazapine, nortriptyline,
+    # paroxetine, sertraline, trazodone, venlafaxine
+    Drug.ANTIDEPRESSANT: "704 42347 2556 72625 321988 4493 15996 7531 32937 36437 10737 39786",
     # warfarin, apixaban, rivaroxaban, dabigatran, edoxaban, enoxaparin, heparin, dalteparin, fondaparinux,
     # acenocoumarol, phenprocoumon
     Drug.ANTICOAGULANT: "11289 1364430 1114195 1037042 1599538 67108 5224 67109 321208 154 8150",
@@ -117,8 +120,8 @@ ROUTE_DECIDES: frozenset[str] = frozenset({"3264", "5492", "1514", "10759"})
 """Dexamethasone, hydrocortisone, betamethasone, triamcinolone: systemic or local, as the route says."""
 
 _REVIEWED_INGREDIENTS = """
-    161 17767 20352 20610 25480 28889 36437 36567 42463 435 4493 519
-    6809 6918 723 77492 83367 88249 10737 1202 2556 301542 274783
+    161 17767 20352 20610 25480 28889 36567 42463 435 519
+    6809 6918 723 77492 83367 88249 1202 301542 274783
 """
 _REVIEWED = """
     316672 312961 860975 106892 866414 897718 197361 315971 1719286 834357 705129 1804799
@@ -131,9 +134,9 @@ _REVIEWED = """
 NO_CLASS: frozenset[str] = frozenset(_REVIEWED.split()) | frozenset(_REVIEWED_INGREDIENTS.split())
 """Drugs that were looked at and belong to none of the classes, so they raise no warning.
 
-Ingredients: paracetamol, amlodipine, carvedilol, cetirizine, gabapentin, loratadine, sertraline, simvastatin,
-pravastatin, salbutamol, fluoxetine, allopurinol, metformin, metoprolol, amoxicillin, tamsulosin, atorvastatin,
-montelukast, trazodone, atenolol, citalopram, rosuvastatin, insulin glargine. Products, in this order: heart and
+Ingredients: paracetamol, amlodipine, carvedilol, cetirizine, gabapentin, loratadine, simvastatin,
+pravastatin, salbutamol, allopurinol, metformin, metoprolol, amoxicillin, tamsulosin, atorvastatin,
+montelukast, atenolol, rosuvastatin, insulin glargine. Products, in this order: heart and
 metabolism; pain, infection and allergy; contraceptives (hormones, but no replacement); inhalers, skin and emergency
 drugs; others.
 """

@@ -69,9 +69,13 @@ _BONE: dict[str, DiagnosisMeaning] = {
 
 _DIABETES: dict[str, DiagnosisMeaning] = {
     **_all("46635009", diabetes(DiabetesType.TYPE_1)),
-    # type 2, and due to it: neuropathy, retinopathy, microalbuminuria, proteinuria, macular oedema, nonproliferative
-    # and proliferative retinopathy, blindness
-    **_all("44054006 368581000119106 422034002 90781000119102 157141000119108", diabetes(DiabetesType.TYPE_2)),
+    # type 2, and due to it: retinopathy, microalbuminuria, proteinuria, macular oedema, nonproliferative and
+    # proliferative retinopathy, blindness
+    **_all("44054006 422034002 90781000119102 157141000119108", diabetes(DiabetesType.TYPE_2)),
+    # neuropathy due to type 2
+    **_all("368581000119106", diabetes(DiabetesType.TYPE_2, Kind.DIABETIC_NEUROPATHY)),
+    # neuropathy due to diabetes, polyneuropathy due to diabetes, type not said
+    **_all("230572002 49455004", diabetes(DiabetesType.UNSPECIFIED, Kind.DIABETIC_NEUROPATHY)),
     **_all("97331000119101 1551000119108 1501000119109 60951000119105", diabetes(DiabetesType.TYPE_2)),
     # diabetes mellitus; diabetic renal disease, type not said
     **_all("73211009 127013003", diabetes(DiabetesType.UNSPECIFIED)),
@@ -113,6 +117,10 @@ _DISEASES: dict[str, DiagnosisMeaning] = {
     **_all("399957001 400047006", kind(Kind.PERIPHERAL_ARTERY_DISEASE)),
     # heart failure; congestive; chronic; chronic congestive
     **_all("84114007 42343007 48447003 88805009", kind(Kind.HEART_FAILURE)),
+    # ischaemic, coronary heart disease; infarction, acute and old, and its history; angina
+    **_all("414545008 53741008 22298006 57054005 1755008 399211009 194828000", kind(Kind.ISCHAEMIC_HEART_DISEASE)),
+    # COPD; chronic bronchitis, chronic obstructive bronchitis, emphysema; asthma, childhood asthma
+    **_all("13645005 63480004 185086009 87433001 195967001 233678006", kind(Kind.ASTHMA_OR_COPD)),
     # peptic, gastric, duodenal ulcer
     **_all("13200003 397825006 51868009", kind(Kind.PEPTIC_ULCER)),
     # reflux disease; oesophagitis; stricture; achalasia; Barrett's oesophagus

@@ -35,6 +35,7 @@ SITE_GROUPS: dict[str, str] = {
     "scaphoid_proximal": "scaphoid",
     "distal_radius": "forearm",
     "forearm_shaft": "forearm",
+    "olecranon": "forearm",
     "humerus_shaft": "upper_arm",
     "humerus_proximal": "upper_arm",
     "clavicle": "clavicle",
@@ -48,6 +49,7 @@ SITE_GROUPS: dict[str, str] = {
     "ankle": "ankle_foot",
     "calcaneus": "ankle_foot",
     "metatarsal": "ankle_foot",
+    "toe": "ankle_foot",
 }
 """Groups of bones that are judged together, by site."""
 PATTERNS = (

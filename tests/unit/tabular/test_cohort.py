@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from tabular.cohort import FEATURE_COLUMNS, build_cohort, read_survey, yes_no
+from tabular.comorbidities import COMORBIDITIES
 from tabular.errors import CohortError
 from tabular.features import RiskFeatures
 from tests.support.shared import requires_shared, shared_dir
@@ -50,7 +51,8 @@ def value(name: str, **answers: object) -> float:
 
 
 def test_columns_are_the_fields_of_the_row() -> None:
-    assert tuple(RiskFeatures.__dataclass_fields__) == FEATURE_COLUMNS
+    taught = [name for name in RiskFeatures.__dataclass_fields__ if name not in set(COMORBIDITIES) - {"former_smoker"}]
+    assert tuple(taught) == FEATURE_COLUMNS
     cohort = build_cohort(one_person())
     assert list(cohort.columns[: len(FEATURE_COLUMNS)]) == list(FEATURE_COLUMNS)
 

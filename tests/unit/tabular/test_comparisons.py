@@ -17,6 +17,7 @@ from tabular.comparisons import (
     compare_table,
     glow_side_by_side,
 )
+from tabular.features import RiskFeatures
 from tabular.model import DEFAULT_DIRECTORY, MANIFEST_NAME, load_model
 from tabular.validation import Resampling
 from tests.unit.tabular.test_engine import EVIDENCE
@@ -43,13 +44,13 @@ def test_every_published_factor_is_expressed_or_listed() -> None:
     assert len(RATIOS) == 27
     assert set(RATIOS) == set(RATIO_FIELDS) | set(NOT_EXPRESSED)
     assert not set(RATIO_FIELDS) & set(NOT_EXPRESSED)
-    assert set(RATIO_FIELDS.values()) <= set(FEATURE_COLUMNS)
+    assert set(RATIO_FIELDS.values()) <= set(RiskFeatures.__dataclass_fields__)
 
 
 def test_implied_ratios_agree_with_the_published_ones() -> None:
     cells = compare_ratios(BOOSTERS, people(300), RATIOS)
     assert {cell.factor for cell in cells} == set(RATIO_FIELDS)
-    assert all(cell.ours >= 1 for cell in cells)
+    assert all(cell.ours >= 1 for cell in cells if cell.factor != "hrt")
     astray = {(cell.factor, cell.outcome, cell.female) for cell in cells if not cell.within_factor_two}
     # The published factor is a parent's osteoporosis or hip fracture; ours is the hip fracture, and has no such step
     # for men in any other source.

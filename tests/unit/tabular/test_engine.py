@@ -171,6 +171,9 @@ def test_every_warning_has_words() -> None:
         diabetes_type_1=True,
         diabetes_type_2=True,
         secondary_osteoporosis=True,
+        dementia=True,
+        parkinson=True,
+        cancer=True,
     )
     for person in (
         odd,
