@@ -30,19 +30,27 @@ FILE_KINDS: dict[ReportFormat, FileKind] = {
 }
 
 
-def render(result: CaseResult, chosen: ReportFormat, language: Language = Language.EN) -> bytes:
+def render(
+    result: CaseResult,
+    chosen: ReportFormat,
+    language: Language = Language.EN,
+    *,
+    evidence_page: str | None = None,
+) -> bytes:
     """One result in one format; only that format's presenter is imported.
 
     Args:
         result: the case.
         chosen: the format.
         language: of the report, the PDF and the patient page; what machines read is in English.
+        evidence_page: address of the evidence page for the links of the HTML report; None for a file that leaves the
+            service, whose links stay within itself.
     """
     match chosen:
         case ReportFormat.HTML:
             from cds.presenters.html import render_html
 
-            return render_html(result, language).encode()
+            return render_html(result, language, evidence_page=evidence_page).encode()
         case ReportFormat.JSON:
             from cds.presenters.json_report import render_json
 

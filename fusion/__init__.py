@@ -20,7 +20,9 @@ Map
 ``supplementation``    calcium and vitamin D; with ``intakes``. ``lifestyle``: protein, vitamin C, smoking, alcohol.
 ``prognosis``          the risk of the next fracture in words, and treatment thresholds.
 ``fragility``          weak bone or force alone; with ``fragility_sites``, ``fragility_causes``, ``fragility_reasons``.
-``aftercare``          follow-up imaging; ``rehabilitation`` by site. ``bone_health``: lines that `fragility` switches.
+``aftercare``          follow-up imaging; ``rehabilitation`` by site, its steps in ``rehabilitation_steps``.
+``unusual_calendar``   where the usual weeks do not hold: a lesion, an open fracture, a ``diabetic_foot``.
+``bone_health``        lines that `fragility` switches. ``kidney``: what a low eGFR says of a bone drug.
 ``growth_plate``       growth left, remodelling and the growth plate, by skeletal age where it was read.
 ``combination``        image alone, patient alone, together; ``combination_prior``, ``_odds`` and ``_bands``.
 ``narrative``          the summary, the limitations and the list of sources.

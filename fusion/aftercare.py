@@ -3,6 +3,7 @@
 import math
 
 from fusion.bone_health import bone_health_steps
+from fusion.diabetic_foot import complicated_foot
 from fusion.facts import ADULT_FROM_YEARS, CaseFacts, FracturePresence
 from fusion.growth_plate import growth_follow_up
 from fusion.guard import guarded_follow_ups
@@ -10,6 +11,7 @@ from fusion.rehabilitation import DAYS_PER_WEEK, conditional, rehabilitation
 from fusion.results import FollowUp, HealingEstimate, Statement, Urgency
 from fusion.sites import FractureSite
 from fusion.statements import CLINICIAN, Writer, plain, sentence, weeks
+from fusion.unusual_calendar import DIABETIC
 
 WEEKS_PER_MONTH = 365.25 / 12 / 7
 NONUNION = "healing.definition.nonunion_fda"
@@ -18,6 +20,7 @@ OCCULT_OTHER = "severity.imaging.occult_other"
 RUST = "healing.score.rust"
 RUSHU_6 = "healing.score.rushu_6_weeks"
 RUSHU_12 = "healing.score.rushu_12_weeks"
+LATE_UNION = "With neuropathy or arterial disease union is often delayed: expect the later part."
 
 
 def follow_up(facts: CaseFacts, writer: Writer, healing: HealingEstimate | None) -> tuple[FollowUp, ...]:
@@ -85,6 +88,9 @@ def _missed_fracture(facts: CaseFacts, writer: Writer) -> list[FollowUp]:
 
 def _union_checks(facts: CaseFacts, writer: Writer, healing: HealingEstimate | None) -> list[FollowUp]:
     found: list[FollowUp] = []
+    if facts.pathological:
+        # The figures are those of bone without a lesion; `fusion.unusual_calendar` says so in their place.
+        return found
     adult = not facts.younger_than(ADULT_FROM_YEARS)
     record = facts.fracture_record
     if facts.context.site is FractureSite.TIBIAL_SHAFT and adult and facts.context.operated is True:
@@ -103,13 +109,17 @@ def _union_checks(facts: CaseFacts, writer: Writer, healing: HealingEstimate | N
     between = f"between week {weeks(healing.low_weeks)} and week {weeks(healing.high_weeks)} (estimated interval)"
     text = sentence(f"{conditional(facts)}{fixed}examine and take a radiograph for union {between}.")
     # The interval is no surer than the figures below it.
-    statement = writer.say("follow_up.union", text, evidence=healing.baseline.evidence, record=record)
+    evidence = healing.baseline.evidence
+    if complicated_foot(facts):
+        text = f"{text} {LATE_UNION}"
+        evidence = (*evidence, DIABETIC)
+    statement = writer.say("follow_up.union", text, evidence=evidence, record=record)
     found.append(_check("Radiograph for union", healing.low_weeks, healing.high_weeks, statement))
     if adult:
         months = writer.value(NONUNION)
-        text = (
-            f"Not united and no progress for three months at {plain(months)} months is a non-union; refer earlier if"
-            " union lags behind the interval."
+        text = sentence(
+            f"{fixed}not united and no progress for three months at {plain(months)} months is a non-union; refer"
+            " earlier if union lags behind the interval."
         )
         statement = writer.say("follow_up.nonunion", text, evidence=(NONUNION,), record=record)
         found.append(_check("Non-union review", months * WEEKS_PER_MONTH, None, statement))

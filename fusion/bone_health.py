@@ -7,6 +7,7 @@ from fhir_adapters.patient import ConditionKind
 from fusion.facts import FRAGILITY_FROM_YEARS, CaseFacts, references
 from fusion.fragility import bone_health_pathway
 from fusion.fragility_causes import long_bone_fractures
+from fusion.kidney import forbidden_bisphosphonate_taken
 from fusion.prognosis import T_SCORE_THRESHOLD
 from fusion.results import BoneHealthPathway, FollowUp, Statement, Urgency
 from fusion.sites import SITE_NAMES
@@ -56,7 +57,7 @@ def _fracture_liaison(facts: CaseFacts, writer: Writer, *, conditional: bool) ->
         ("Bone density (DXA)", "dxa", *_dxa(facts)),
         ("Falls assessment", "falls_assessment", *_falls(facts)),
         ("Strength and balance training", "strength_balance", "start strength and balance training", ()),
-        ("Bone-protecting treatment", "drug_started", *_treatment(facts)),
+        ("Bone-protecting treatment", "drug_started", *_treatment(facts, writer)),
         ("First monitoring", "monitoring", "follow up adherence and side effects", ()),
         ("Still on treatment?", "on_drug_check", "check whether treatment is still taken", ()),
     )
@@ -113,8 +114,11 @@ def _falls(facts: CaseFacts) -> tuple[str, tuple[str, ...]]:
     return "assess the risk of falls", ()
 
 
-def _treatment(facts: CaseFacts) -> tuple[str, tuple[str, ...]]:
+def _treatment(facts: CaseFacts, writer: Writer) -> tuple[str, tuple[str, ...]]:
     drugs = facts.bone_drugs
+    if forbidden_bisphosphonate_taken(facts, writer):
+        action = "review the bone-protecting treatment already prescribed now, for the kidney, and settle what follows"
+        return action, references(drugs)
     if drugs:
         return "review the bone-protecting treatment already prescribed", references(drugs)
     return "start bone-protecting treatment if indicated", ()

@@ -17,7 +17,7 @@ from fusion.combination_odds import TRANSPORT, Effect, effect, limits, logit
 from fusion.context import Mechanism
 from fusion.facts import ADULT_FROM_YEARS, CaseFacts
 from fusion.results import CombinedPart, LogOddsContribution, Statement
-from fusion.sites import REGION_SITES
+from fusion.sites import sites_of
 from fusion.statements import CLINICIAN, MODEL, Writer, join, percent, plain
 from imaging.labels import BodyRegion
 
@@ -130,7 +130,7 @@ def _region(facts: CaseFacts) -> BodyRegion | None:
         return None
     if facts.region is not None or facts.context.site is None:
         return facts.region
-    return next((region for region in _ADULT_SHARES if facts.context.site in REGION_SITES[region]), None)
+    return next((region for region in _ADULT_SHARES if facts.context.site in sites_of(region)), None)
 
 
 # --- the facts

@@ -20,6 +20,7 @@ from fusion.facts import (
 )
 from fusion.intakes import calcium_limit
 from fusion.interactions import INTERACTIONS
+from fusion.kidney import kidney_forbids_bisphosphonate
 from fusion.results import Advice, AdviceAction
 from fusion.statements import CLINICIAN, Writer, plain
 
@@ -32,7 +33,6 @@ CALCIUM_URGENCY = "care.hypercalcaemia.urgency"
 CALCIUM_TESTS = "care.hypercalcaemia.tests"
 THIAZIDE_HIGH = "care.avoid.hypercalcaemia_thiazide"
 CONFLICT = "care.lab.conflict"
-EGFR_BISPHOSPHONATE = "care.avoid.egfr35_alendronate_zoledronate"
 BOTH = "calcium_and_vitamin_d"
 """Agent of a line on both supplements."""
 ABOVE_LIMIT = "care.avoid.total_intake_above_ul"
@@ -290,15 +290,16 @@ def interactions(facts: CaseFacts, writer: Writer) -> tuple[Advice, ...]:
     lines = []
     # Where calcium is to be avoided, or the drug itself, hours apart are the wrong advice.
     high = _high_calcium(facts, writer) is not None
-    egfr = facts.egfr
-    no_bisphosphonate = egfr is not None and lowest(egfr) < writer.value(EGFR_BISPHOSPHONATE)
+    no_bisphosphonate = kidney_forbids_bisphosphonate(facts, writer)
+    others = tuple(line for rule in RULES if rule is not interactions for line in rule(facts, writer))
     for name, one in INTERACTIONS.items():
         moot = (high and one.agent == "calcium") or (no_bisphosphonate and name == "oral_bisphosphonate")
         if moot or not (drugs := facts.drugs(*one.drugs)):
             continue
         entry = writer.evidence[one.evidence]
         ends = {end: plain(entry.number(end)) for end in ("low", "high") if getattr(entry, end) is not None}
-        text = one.words.format(**ends)
+        words = one.words_if_blocked if one.words_if_blocked and blocked(others, one.agent) else one.words
+        text = words.format(**ends)
         record = references(drugs)
         lines.append(safety_line(writer, one.action, one.agent, f"interaction.{name}", text, (one.evidence,), record))
     return tuple(lines)

@@ -5,8 +5,9 @@ As with supplements, unverified safety evidence is shown and marked, because sil
 
 from fhir_adapters.patient import ConditionKind, DrugClass
 from fusion.advice_lines import safety_line
-from fusion.facts import FRAGILITY_FROM_YEARS, OLDER_FROM_YEARS, CaseFacts, highest, lowest, references, resources
-from fusion.pain_drugs import PAIN_RULES
+from fusion.facts import FRAGILITY_FROM_YEARS, CaseFacts, highest, lowest, references, resources
+from fusion.kidney import kidney_forbids_bisphosphonate
+from fusion.pain_drugs import NSAID_KIDNEY, PAIN_RULES, REASON_TO_STOP, nsaid_avoided, older_or_frail
 from fusion.results import Advice, AdviceAction
 from fusion.sites import FractureSite
 from fusion.statements import CLINICIAN, Writer, plain
@@ -21,7 +22,6 @@ DEFICIENT = "care.vitamin_d.deficient_nmol_l"
 DENOSUMAB_STOP = "care.caution.denosumab_stop"
 OESOPHAGUS = "care.caution.oesophagus_bisphosphonate"
 NSAID_OLDER = "care.avoid.nsaid_older"
-NSAID_KIDNEY = "care.caution.nsaid_egfr30"
 
 
 def drug_safety(facts: CaseFacts, writer: Writer) -> tuple[Advice, ...]:
@@ -62,23 +62,20 @@ def bone_drugs_and_kidney(facts: CaseFacts, writer: Writer) -> tuple[Advice, ...
                 record,
             )
         )
-        denosumab = facts.drugs(DrugClass.DENOSUMAB)
-        lines.append(
-            safety_line(
-                writer,
-                AdviceAction.CAUTION,
-                "denosumab",
-                "denosumab.egfr30",
-                f"eGFR {value}: denosumab risks severe hypocalcaemia; specialist, calcium corrected and monitored.",
-                (EGFR_DENOSUMAB,),
-                (*resources(egfr), *references(denosumab)),
-            )
-        )
     elif counted < limit_35:
         text = f"eGFR {value}, below {plain(limit_35)}: no alendronate or zoledronate.{clearance}{already}"
         lines.append(
             safety_line(writer, AdviceAction.AVOID, "bisphosphonate", "bisphosphonate.egfr35", text, (EGFR_35,), record)
         )
+    limit = writer.value(EGFR_DENOSUMAB)
+    if counted < limit:
+        text = (
+            f"eGFR {value}, below {plain(limit)}: denosumab risks severe hypocalcaemia; specialist, calcium corrected"
+            " and monitored."
+        )
+        record = (*resources(egfr), *references(facts.drugs(DrugClass.DENOSUMAB)))
+        rule, evidence = "denosumab.egfr30", (EGFR_DENOSUMAB,)
+        lines.append(safety_line(writer, AdviceAction.CAUTION, "denosumab", rule, text, evidence, record))
     return tuple(lines)
 
 
@@ -186,6 +183,9 @@ def early_bisphosphonate(facts: CaseFacts, writer: Writer) -> tuple[Advice, ...]
     stated = facts.context.site in humerus and not facts.pathological
     if not (facts.has_fracture and stated and facts.at_least(FRAGILITY_FROM_YEARS)):
         return ()
+    # Where the kidney forbids a bisphosphonate, when to start one is not the question.
+    if kidney_forbids_bisphosphonate(facts, writer):
+        return ()
     text = (
         "Humeral fracture: a bisphosphonate soon afterwards went with non-union in one study, at an absolute risk of"
         " 0.4 %; this does not outweigh preventing the next fracture."
@@ -211,7 +211,7 @@ def nsaid_older(facts: CaseFacts, writer: Writer) -> tuple[Advice, ...]:
     """NSAIDs in older people and in people with dementia, who count as frail."""
     taken = facts.drugs(DrugClass.NSAID, DrugClass.COX2_INHIBITOR)
     dementia = facts.condition(ConditionKind.DEMENTIA)
-    if not (facts.at_least(OLDER_FROM_YEARS) or dementia is not None) or not (facts.has_fracture or taken):
+    if not older_or_frail(facts) or not (facts.has_fracture or taken):
         return ()
     already = " One is prescribed: review it now." if taken else ""
     text = f"Older or frail: do not offer an NSAID for fracture pain.{already}"
@@ -240,7 +240,8 @@ def nsaid_anticoagulant(facts: CaseFacts, writer: Writer) -> tuple[Advice, ...]:
     if not pain or not blood:
         return ()
     ratio = plain(writer.value("care.caution.nsaid_anticoagulant"))
-    text = f"NSAID together with an anticoagulant: {ratio} times the serious bleeding; review the need."
+    ending = REASON_TO_STOP if nsaid_avoided(facts, writer) else "review the need."
+    text = f"NSAID together with an anticoagulant: {ratio} times the serious bleeding; {ending}"
     evidence = ("care.caution.nsaid_anticoagulant",)
     record = references((*pain, *blood))
     return (safety_line(writer, AdviceAction.CAUTION, "nsaid", "nsaid.anticoagulant", text, evidence, record),)
@@ -251,7 +252,8 @@ def cox2_while_healing(facts: CaseFacts, writer: Writer) -> tuple[Advice, ...]:
     taken = facts.drugs(DrugClass.COX2_INHIBITOR)
     if not taken or not facts.has_fracture:
         return ()
-    text = "COX-2 inhibitor while the fracture heals: keep it short; use after a fracture went with non-union."
+    ending = f"; {REASON_TO_STOP}" if nsaid_avoided(facts, writer) else "; keep it short."
+    text = f"COX-2 inhibitor while the fracture heals: use after a fracture went with non-union{ending}"
     evidence = ("care.caution.cox2_healing",)
     return (
         safety_line(writer, AdviceAction.CAUTION, "cox2_inhibitor", "cox2.healing", text, evidence, references(taken)),

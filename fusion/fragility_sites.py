@@ -34,7 +34,7 @@ _CLASSES: dict[FractureSite, SiteClass] = (
     | dict.fromkeys(HIP_SITES, SiteClass.HIP)
     | dict.fromkeys(_TYPICAL, SiteClass.TYPICAL)
     | dict.fromkeys(_DISPUTED, SiteClass.DISPUTED)
-    | {FractureSite.HAND_PHALANX: SiteClass.NOT_COUNTED}
+    | dict.fromkeys((FractureSite.HAND_PHALANX, FractureSite.TOE), SiteClass.NOT_COUNTED)
 )
 _BEYOND_SITES: dict[BodyRegion, SiteClass] = {
     BodyRegion.ELBOW: SiteClass.OTHER,

@@ -16,6 +16,8 @@ class Interaction:
     evidence: str
     words: str
     """With ``{low}`` and ``{high}`` where the hours of the entry go."""
+    words_if_blocked: str | None = None
+    """The words where another line forbids the agent or leaves it to a specialist, if they are others."""
 
 
 INTERACTIONS: dict[str, Interaction] = {
@@ -78,6 +80,7 @@ INTERACTIONS: dict[str, Interaction] = {
         agent="calcium",
         evidence="care.caution.glucocorticoid_calcium",
         words="Glucocorticoid: calcium is absorbed less; review the dose.",
+        words_if_blocked="Glucocorticoid: calcium is absorbed less; tell the team that decides on calcium.",
     ),
     "orlistat_cholestyramine": Interaction(
         drugs=(

@@ -21,6 +21,7 @@ from fusion.results import (
 )
 from fusion.sites import SITE_NAMES
 from fusion.statements import CLINICIAN, IMAGE, MODEL, Writer, join, percent, sentence, weeks
+from imaging.results import FractureCall
 
 LAB_AGE = "care.lab.max_age_days"
 CONFLICT = "care.lab.conflict"
@@ -75,6 +76,8 @@ def _finding(facts: CaseFacts) -> str:
         seen = (
             ""
             if facts.findings is None
+            else _seen_elsewhere(facts.findings.call, region)
+            if facts.site_contradicts_region
             else {
                 "definite": ", seen on the radiograph",
                 "suspected": ", suspected on the radiograph",
@@ -90,6 +93,17 @@ def _finding(facts: CaseFacts) -> str:
         FracturePresence.NOT_JUDGED: "the radiograph could not be judged",
         FracturePresence.NO_IMAGE: "no radiograph and no fracture stated",
     }[facts.presence]
+
+
+def _seen_elsewhere(call: FractureCall, region: str) -> str:
+    """What a radiograph of another region shows is not the stated fracture."""
+    there = {
+        FractureCall.DEFINITE: ", where a fracture is seen",
+        FractureCall.SUSPECTED: ", where a fracture is suspected",
+        FractureCall.NOT_SEEN: ", where none is seen",
+        FractureCall.CANNOT_JUDGE: " and could not be judged",
+    }[call]
+    return f"; the radiograph is of another region{region}{there}"
 
 
 def _urgency(severity: SeverityAssessment) -> list[str]:

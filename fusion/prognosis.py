@@ -3,6 +3,7 @@
 from fhir_adapters.patient import FractureSiteGroup, PriorFracture
 from fusion.facts import FRAGILITY_FROM_YEARS, HIP_OLDER_FROM_YEARS, CaseFacts, references
 from fusion.fragility import bone_health_pathway
+from fusion.kidney import EGFR_BISPHOSPHONATE, forbidden_bisphosphonate_taken
 from fusion.results import BoneHealthPathway, Certainty, Statement
 from fusion.sites import HIP_SITES, SITE_NAMES, FractureSite
 from fusion.statements import MODEL, Writer, join, percent, plain, sentence
@@ -206,10 +207,15 @@ def _treated(facts: CaseFacts, writer: Writer) -> Statement | None:
         if facts.has_fracture
         else ("check adherence and duration")
     )
+    evidence: tuple[str, ...] = ("care.fls.on_drug_check",)
+    if forbidden_bisphosphonate_taken(facts, writer):
+        # To check adherence to a drug that is to be stopped would contradict the safety line.
+        action = "the kidney speaks against it; review it now with a specialist"
+        evidence = (*evidence, EGFR_BISPHOSPHONATE)
     return writer.say(
         "risk.treatment.given",
         f"Bone protection is already prescribed ({names}): {action}.",
-        evidence=("care.fls.on_drug_check",),
+        evidence=evidence,
         record=references(drugs),
     )
 

@@ -154,6 +154,8 @@ def hip_fracture(facts: CaseFacts, writer: Writer) -> RedFlag | None:
     prefix = "If confirmed: hip" if facts.only_suspected else "Hip"
     if facts.younger_than(ADULT_FROM_YEARS):
         return _child_hip(facts, writer, prefix)
+    if facts.pathological:
+        return _hip_with_lesion(facts, writer, prefix)
     if facts.younger_than(HIP_OLDER_FROM_YEARS):
         return _young_hip(facts, writer, prefix)
     age = "" if facts.age_years is not None else " (age not known: read this for an adult)"
@@ -164,6 +166,20 @@ def hip_fracture(facts: CaseFacts, writer: Writer) -> RedFlag | None:
         f"{prefix} fracture{age}: surgery on the day of admission or the day after; treat pain now and correct what"
         " would delay theatre.",
         (OLD_HIP,),
+        facts,
+        image=True,
+    )
+
+
+def _hip_with_lesion(facts: CaseFacts, writer: Writer, prefix: str) -> RedFlag:
+    """A deadline for theatre would contradict the work-up that comes before fixation."""
+    return _flag(
+        writer,
+        Urgency.WITHIN_HOURS,
+        "severity.red_flag.hip_fracture",
+        f"{prefix} fracture with a suspected lesion: refer to the on-call surgeon now and treat pain; work-up and"
+        " imaging of the whole bone come before fixation.",
+        (LESION, LESION_TESTS),
         facts,
         image=True,
     )

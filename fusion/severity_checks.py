@@ -2,11 +2,11 @@
 
 from fhir_adapters.patient import ConditionKind, DrugClass, Sex
 from fusion.context import Mechanism
+from fusion.diabetic_foot import diabetic_foot_fracture, foot_complications
 from fusion.facts import ADULT_FROM_YEARS, CaseFacts, references
 from fusion.results import Statement
 from fusion.sites import LOWER_LIMB_SITES, SITE_NAMES, FractureSite
-from fusion.statements import CLINICIAN, Writer, percent, plain
-from imaging.labels import BodyRegion
+from fusion.statements import CLINICIAN, Writer, join, percent, plain
 
 SAME_DAY = "severity.urgency.same_day"
 THEATRE = "severity.hip.correct_before_theatre"
@@ -14,12 +14,15 @@ HIP_CLOTS = "severity.hip.thromboprophylaxis"
 LEG_CLOTS = "severity.immobilised_leg.thromboprophylaxis"
 HEAD = "severity.head_injury.anticoagulant"
 DIABETIC_ANKLE = "severity.check.diabetic_ankle"
+DIABETIC_DISPLACED = "severity.check.diabetic_ankle_displaced"
+DIABETIC_OLDER = "severity.check.diabetic_ankle_older"
 LESION_TESTS = "severity.pathological.work_up"
 COMPARTMENT_RATE = "severity.compartment.tibia_rate"
 OBSERVE = "severity.compartment.observe"
 _IF_DISPLACED = frozenset(
     {
         FractureSite.FOREARM_SHAFT,
+        FractureSite.OLECRANON,
         FractureSite.DISTAL_RADIUS,
         FractureSite.HUMERUS_SHAFT,
         FractureSite.PATELLA,
@@ -27,8 +30,10 @@ _IF_DISPLACED = frozenset(
         FractureSite.CALCANEUS,
     }
 )
-_FOOT = frozenset({FractureSite.ANKLE, FractureSite.CALCANEUS, FractureSite.METATARSAL})
-_FOOT_REGIONS = frozenset({BodyRegion.ANKLE, BodyRegion.FOOT})
+_COMPLICATIONS = {
+    ConditionKind.DIABETIC_NEUROPATHY: "neuropathy",
+    ConditionKind.PERIPHERAL_ARTERY_DISEASE: "arterial disease",
+}
 
 
 def loaded_bone(facts: CaseFacts) -> FractureSite | None:
@@ -142,16 +147,16 @@ def thrombosis(facts: CaseFacts, writer: Writer) -> Statement | None:
 def diabetic_foot(facts: CaseFacts, writer: Writer) -> Statement | None:
     """A fracture of ankle or foot in diabetes: sensation, pulses, Charcot, a longer time off weight."""
     diabetes = facts.diabetes
-    region = facts.context.site is None and facts.region in _FOOT_REGIONS
-    if diabetes is None or not facts.has_fracture or not (facts.context.site in _FOOT or region):
+    if diabetes is None or not diabetic_foot_fracture(facts):
         return None
-    artery = facts.condition(ConditionKind.PERIPHERAL_ARTERY_DISEASE)
+    complications = foot_complications(facts)
     sugar = None if facts.patient is None else facts.patient.hba1c_percent
+    words = join([_COMPLICATIONS[one.kind] for one in complications])
     known = [
-        *(() if artery is None else ("arterial disease is in the record",)),
+        *((f"{words} {'is' if len(complications) == 1 else 'are'} in the record",) if complications else ()),
         *(() if sugar is None else (f"HbA1c {sugar.value:.1f} %",)),
     ]
-    record = tuple(one.resource for one in (diabetes, artery, sugar) if one is not None)
+    record = (diabetes.resource, *references(complications), *(() if sugar is None else (sugar.resource,)))
     aside = f" ({', '.join(known)})" if known else ""
     text = (
         f"Diabetes{aside}: test protective sensation and pulses of the foot; warmth and swelling may be Charcot"
@@ -161,5 +166,29 @@ def diabetic_foot(facts: CaseFacts, writer: Writer) -> Statement | None:
     return writer.say("severity.check.diabetic_foot", text, evidence=(DIABETIC_ANKLE,), record=record)
 
 
-RULES = (compartment_risk, lesion_work_up, before_theatre, anticoagulant, head_injury, thrombosis, diabetic_foot)
+def diabetic_ankle_displaced(facts: CaseFacts, writer: Writer) -> Statement | None:
+    """A displaced ankle in diabetes: with or without operation, on which the sources disagree."""
+    displaced = facts.context.site is FractureSite.ANKLE and facts.context.displaced is True
+    if not displaced or not diabetic_foot_fracture(facts) or facts.context.operated is True:
+        return None
+    closed, fixed = (percent(writer.value(DIABETIC_DISPLACED, key)) for key in ("closed", "fixed"))
+    text = (
+        f"Displaced ankle in diabetes: complications in {closed} without and {fixed} with fixation in one series; an"
+        " older one preferred no operation where demand is low."
+    )
+    evidence = (DIABETIC_DISPLACED, DIABETIC_OLDER)
+    record = () if facts.diabetes is None else (facts.diabetes.resource,)
+    return writer.say("severity.check.diabetic_ankle_displaced", text, evidence=evidence, record=(CLINICIAN, *record))
+
+
+RULES = (
+    compartment_risk,
+    lesion_work_up,
+    before_theatre,
+    anticoagulant,
+    head_injury,
+    thrombosis,
+    diabetic_foot,
+    diabetic_ankle_displaced,
+)
 """In the order a report lists them."""

@@ -15,6 +15,7 @@ class FractureSite(StrEnum):
     SCAPHOID_PROXIMAL = "scaphoid_proximal"
     DISTAL_RADIUS = "distal_radius"
     FOREARM_SHAFT = "forearm_shaft"
+    OLECRANON = "olecranon"
     HUMERUS_SHAFT = "humerus_shaft"
     HUMERUS_PROXIMAL = "humerus_proximal"
     CLAVICLE = "clavicle"
@@ -28,6 +29,7 @@ class FractureSite(StrEnum):
     ANKLE = "ankle"
     CALCANEUS = "calcaneus"
     METATARSAL = "metatarsal"
+    TOE = "toe"
 
 
 SITE_NAMES: dict[FractureSite, str] = {
@@ -38,6 +40,7 @@ SITE_NAMES: dict[FractureSite, str] = {
     FractureSite.SCAPHOID_PROXIMAL: "proximal pole of the scaphoid",
     FractureSite.DISTAL_RADIUS: "distal radius",
     FractureSite.FOREARM_SHAFT: "forearm shaft",
+    FractureSite.OLECRANON: "olecranon",
     FractureSite.HUMERUS_SHAFT: "humeral shaft",
     FractureSite.HUMERUS_PROXIMAL: "proximal humerus",
     FractureSite.CLAVICLE: "clavicle",
@@ -51,6 +54,7 @@ SITE_NAMES: dict[FractureSite, str] = {
     FractureSite.ANKLE: "ankle",
     FractureSite.CALCANEUS: "calcaneus",
     FractureSite.METATARSAL: "metatarsal",
+    FractureSite.TOE: "toe",
 }
 """Sites in the words of a report."""
 
@@ -75,11 +79,16 @@ REGION_SITES: dict[BodyRegion, tuple[FractureSite, ...]] = {
     BodyRegion.ANKLE: (FractureSite.ANKLE,),
     BodyRegion.FOOT: (FractureSite.METATARSAL, FractureSite.CALCANEUS),
 }
-"""Sites with union figures that a radiograph of a region may show; none for the elbow, which has no figures.
+"""Sites from which a region alone is estimated; none for the elbow, most of whose bones have no figures.
 
-Bones of a region without figures (carpus beside the scaphoid, fibula, talus, toes) are not among the sites: a report
-that estimates from the region says which sites it covers.
+Bones of a region without figures (carpus beside the scaphoid, fibula, talus) are not among the sites: a report that
+estimates from the region says which sites it covers.
 """
+STATED_SITES: dict[BodyRegion, tuple[FractureSite, ...]] = {
+    BodyRegion.ELBOW: (FractureSite.OLECRANON,),
+    BodyRegion.FOOT: (FractureSite.TOE,),
+}
+"""Sites of a region that count only where the clinician states them: the film alone would rather mean another bone."""
 
 HIP_SITES = frozenset({FractureSite.FEMORAL_NECK, FractureSite.INTERTROCHANTERIC})
 LOWER_LIMB_SITES = HIP_SITES | {
@@ -91,6 +100,7 @@ LOWER_LIMB_SITES = HIP_SITES | {
     FractureSite.ANKLE,
     FractureSite.CALCANEUS,
     FractureSite.METATARSAL,
+    FractureSite.TOE,
 }
 SCAPHOID_SITES = frozenset({FractureSite.SCAPHOID_DISTAL, FractureSite.SCAPHOID_WAIST, FractureSite.SCAPHOID_PROXIMAL})
 
@@ -114,4 +124,9 @@ _NEIGHBOURS: dict[BodyRegion, frozenset[BodyRegion]] = {
 
 def site_fits_region(site: FractureSite, region: BodyRegion) -> bool:
     """Whether a radiograph of a region may show a site: the region itself or one that its margin reaches."""
-    return any(site in REGION_SITES[one] for one in {region} | _NEIGHBOURS[region])
+    return any(site in sites_of(one) for one in {region} | _NEIGHBOURS[region])
+
+
+def sites_of(region: BodyRegion) -> tuple[FractureSite, ...]:
+    """Every site in a region, stated or not."""
+    return (*REGION_SITES[region], *STATED_SITES.get(region, ()))

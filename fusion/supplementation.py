@@ -38,13 +38,16 @@ def supplement_advice(facts: CaseFacts, writer: Writer, safety: tuple[Advice, ..
     if not advises_supplements(facts) or facts.age_years is None:
         return ()
     lines = (*_calcium(facts, writer, safety), *_vitamin_d(facts, writer, safety))
+    # To meet the intake is no aim while a line above forbids both.
+    forbidden = {one.agent for one in safety if one.action is AdviceAction.AVOID} >= {"calcium", "vitamin_d"}
+    aim = "" if forbidden else "The aim is bone health: correct deficiency and meet the intake. "
+    neither = "Neither calcium nor vitamin D" if forbidden else "Neither"
     policy = Advice(
         action=AdviceAction.INFORM,
         agent=BOTH,
         statement=writer.say(
             "supplementation.policy",
-            "The aim is bone health: correct deficiency and meet the intake. Neither is shown to change union."
-            " For clinician confirmation.",
+            f"{aim}{neither} is shown to change union. For clinician confirmation.",
             evidence=(POLICY,),
         ),
     )
@@ -88,7 +91,10 @@ def _calcium(facts: CaseFacts, writer: Writer, safety: tuple[Advice, ...]) -> tu
     diet = facts.dietary_calcium_mg
     if blocked(safety, "calcium"):
         text = f"Calcium intake for this age: {target.words} from the diet."
-        return (_line(writer, AdviceAction.INFORM, "calcium", "calcium.target", text, target.evidence),)
+        evidence = target.evidence
+        if facts.younger_than(ADULT_FROM_YEARS):
+            text, evidence = f"{text} {_at_most(limit)}", (*evidence, *limit.evidence)
+        return (_line(writer, AdviceAction.INFORM, "calcium", "calcium.target", text, evidence),)
     taken = facts.drugs(DrugClass.CALCIUM_SUPPLEMENT)
     if diet is None:
         already = " A supplement is prescribed: count it in." if taken else ""
@@ -99,6 +105,11 @@ def _calcium(facts: CaseFacts, writer: Writer, safety: tuple[Advice, ...]) -> tu
             _line(writer, AdviceAction.INFORM, "calcium", "calcium.ask_diet", text, target.evidence, references(taken)),
         )
     return (_calcium_gap(diet, target, writer, references(taken)),)
+
+
+def _at_most(limit: Intake) -> str:
+    """The upper limit, said to those who look after a child; disease lowers an adult's, so it is not printed there."""
+    return f"Upper limit from food and tablets together: {limit.words}."
 
 
 def _calcium_gap(diet: float, target: Intake, writer: Writer, taken: tuple[str, ...]) -> Advice:
@@ -166,6 +177,9 @@ def _vitamin_d_for_specialist(facts: CaseFacts, writer: Writer, target: Intake, 
     """The reference intake and the level, without a dose: the specialist decides."""
     text = f"Vitamin D intake for this age: {target.words}."
     evidence = target.evidence
+    limit = vitamin_d_limit(facts, writer)
+    if limit is not None and facts.younger_than(ADULT_FROM_YEARS):
+        text, evidence = f"{text} {_at_most(limit)}", (*evidence, *limit.evidence)
     record: tuple[str, ...] = ()
     if level is not None:
         text = f"{_level_words(facts, writer, level)}. {text}"

@@ -35,13 +35,19 @@ ADULT_SOURCES: dict[FractureSite, tuple[str, ...]] = (
         site: (f"healing.union.{site.value}", f"healing.union.{site.value}_alt")
         for site in (
             FractureSite.HAND_PHALANX,
-            FractureSite.FOREARM_SHAFT,
             FractureSite.CLAVICLE,
+            FractureSite.FEMORAL_NECK,
             FractureSite.FEMORAL_SHAFT,
+            FractureSite.TIBIAL_PLATEAU,
             FractureSite.CALCANEUS,
         )
     }
     | {
+        FractureSite.FOREARM_SHAFT: (
+            "healing.union.forearm_shaft",
+            "healing.union.forearm_shaft_alt",
+            "healing.union.forearm_shaft_ulna",
+        ),
         FractureSite.TIBIAL_SHAFT: (
             "healing.union.tibial_shaft",
             "healing.union.tibial_shaft_alt",
@@ -231,8 +237,10 @@ def _distribution(entry: EvidenceEntry, writer: Writer) -> LogNormal:
         return LogNormal((low + high) / 2, max((high - low) / width, writer.value(LEAST_SPREAD_METHOD)))
     mean = entry.number("value")
     if "sd_weeks" in entry.table:
-        variance = math.log1p((entry.number("sd_weeks") / mean) ** 2)
-        return LogNormal(math.log(mean) - variance / 2, math.sqrt(variance))
+        spread = math.sqrt(math.log1p((entry.number("sd_weeks") / mean) ** 2))
+        # Small series of one hospital print spreads that no larger one repeats.
+        sigma = max(spread, writer.value(LEAST_SPREAD_METHOD))
+        return LogNormal(math.log(mean) - sigma**2 / 2, sigma)
     return _around(mean, writer)
 
 

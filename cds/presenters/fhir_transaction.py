@@ -18,7 +18,7 @@ from fhir_adapters.r4_types import (
     reference,
 )
 from fusion.results import Statement
-from fusion.sites import REGION_SITES, SITE_NAMES, FractureSite
+from fusion.sites import REGION_SITES, SITE_NAMES, FractureSite, sites_of
 from imaging.labels import BodyRegion
 
 CODE_SYSTEM = "urn:fracture-cds:codes"
@@ -44,7 +44,7 @@ BODY_SITES: dict[BodyRegion, tuple[str, str]] = {
 }
 """SNOMED CT code and term of each region."""
 _SITE_REGIONS: dict[FractureSite, BodyRegion] = {
-    site: next(region for region in REGION_SITES if site in REGION_SITES[region]) for site in FractureSite
+    site: next(region for region in REGION_SITES if site in sites_of(region)) for site in FractureSite
 } | {FractureSite.CLAVICLE: BodyRegion.CLAVICLE}
 _UNIDENTIFIED = "Unidentified patient: no patient record was given"
 

@@ -14,6 +14,7 @@ from cds.case import CaseResult
 from cds.localisation.language import Language
 from cds.presenters import bone_age_view, combination_view, wording
 from cds.presenters.citations import Citations, link
+from cds.presenters.evidence_view import evidence_anchor
 from cds.presenters.figures import healing_bar, overlay, png_data_uri, timeline, what_if_bars
 from cds.presenters.image_view import image_facts, rate, reasons_not_judged
 from cds.presenters.messages import case_warnings, explain
@@ -25,6 +26,7 @@ from cds.presenters.risk_words import CAVEAT
 from cds.presenters.translated import translated_page
 from cds.presenters.waterfall import from_log_odds
 from fusion.results import Advice, Certainty, FollowUp, HealingFactor, HealingWhatIf
+from fusion.rulebook import Rulebook
 from imaging.results import FractureDetection, ImageFindings, PixelSpacing
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -121,6 +123,12 @@ def image_alt(findings: ImageFindings | None) -> str:
     return f"Radiograph{': ' + what if what else ''}. {wording.CALLS[findings.call]}; {places} drawn, see findings."
 
 
+def _rule_address(evidence_page: str, statement_id: str) -> str | None:
+    """Where the rule behind a statement stands on the evidence page; None for a statement that no rule made."""
+    rule = Rulebook.load().rule_for(statement_id)
+    return None if rule is None else f"{evidence_page}#{rule.anchor}"
+
+
 def _image_values(result: CaseResult) -> dict[str, object]:
     """What the radiograph section draws; empty of pixels when the result holds none."""
     values: dict[str, object] = {"overlay": overlay(result.findings) if result.findings is not None else None}
@@ -135,13 +143,16 @@ def _image_values(result: CaseResult) -> dict[str, object]:
     return values
 
 
-def render_html(result: CaseResult, language: Language = Language.EN) -> str:
+def render_html(result: CaseResult, language: Language = Language.EN, *, evidence_page: str | None = None) -> str:
     """One case as a complete HTML document.
 
     Args:
         result: The case; any part of it may be missing.
         language: Of the reader. The rules write British English; another language is made of it by phrases, and what
             they do not know stays English, marked as such.
+        evidence_page: Address of the evidence page, such as ``/evidence`` where it is served or ``evidence.html`` for a
+            file beside the report. None: every entry has its place in the list of sources and the report links to
+            nothing outside of itself but publications.
 
     Returns:
         A document that needs no other file.
@@ -168,6 +179,9 @@ def render_html(result: CaseResult, language: Language = Language.EN) -> str:
             advice=advice_by_harm(assessment.supplementation),
             certainties=tuple(Certainty),
             cite=Citations(assessment.sources),
+            entry_address=lambda name: f"{evidence_page or ''}#{evidence_anchor(name)}",
+            evidence_anchor=evidence_anchor,
+            rule_address=(lambda name: _rule_address(evidence_page, name)) if evidence_page is not None else None,
             combined=combination_view.questions(result),
             healing_bar=healing_bar(assessment.healing) if assessment.healing is not None else None,
             what_if_bars=what_if_bars(assessment.healing) if assessment.healing is not None else (),

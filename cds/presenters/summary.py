@@ -10,11 +10,15 @@ from rich.table import Table
 from rich.text import Text
 
 from cds.case import CaseResult
+from cds.localisation.language import Language
+from cds.localisation.statements import translator
 from cds.presenters import bone_age_view, combination_view, image_view, risk_words, wording
 from cds.presenters.messages import case_warnings, explain
 from cds.presenters.ordering import advice_by_harm, follow_up_by_due_week
+from cds.presenters.translated import TranslatedReport
 from fusion.results import Certainty, Statement, Urgency
 
+_UNVERIFIED = " (unverified)"
 SHOWN_LINES = 3
 """Lines of each list; the report holds the rest."""
 
@@ -33,7 +37,7 @@ def printable(text: str) -> str:
 
 def _sentence(statement: Statement) -> str:
     """A statement in words; one that rests on nothing verified says so."""
-    mark = " (unverified)" if statement.certainty is Certainty.UNVERIFIED else ""
+    mark = _UNVERIFIED if statement.certainty is Certainty.UNVERIFIED else ""
     return printable(statement.text) + mark
 
 
@@ -124,7 +128,36 @@ def _follow_up(result: CaseResult) -> list[str]:
     ]
 
 
-def _rows(result: CaseResult) -> Table:
+class _Reader:
+    """Puts lines of the summary into the reader's language, part by part; what is not known stays English."""
+
+    def __init__(self, result: CaseResult, language: Language) -> None:
+        phrases = translator(language)
+        self._report = None if phrases is None else TranslatedReport(phrases, result)
+
+    def line(self, english: str) -> str:
+        """One line: as a whole, else its label and what follows, else its parts, else its sentences."""
+        if self._report is None:
+            return english
+        known = self._known(english)
+        return english if known is None else known
+
+    def _known(self, english: str) -> str | None:
+        report = self._report
+        if report is None or (whole := report.text(english)) is not None:
+            return english if report is None else whole
+        for gap in (_UNVERIFIED, "; ", ": ", ". ", ", "):
+            first, found, rest = english.partition(gap)
+            if not found:
+                continue
+            before = self._known(first)
+            after = self._known(rest) if rest else ""
+            if before is not None and after is not None:
+                return f"{before}{f' {self.line(gap.strip())}' if gap == _UNVERIFIED else gap}{after}"
+        return None
+
+
+def _rows(result: CaseResult, reader: _Reader) -> Table:
     """The labelled lines; a label without a line is left out."""
     severity = result.assessment.severity
     warnings = explain(case_warnings(result))
@@ -148,29 +181,35 @@ def _rows(result: CaseResult) -> Table:
     table.add_column(ratio=1)
     for label, lines in listed:
         if lines:
-            table.add_row(label, Text("\n".join(lines), style="bold red" if label == "Red flags" else ""))
+            words = "\n".join(map(reader.line, lines))
+            table.add_row(reader.line(label), Text(words, style="bold red" if label == "Red flags" else ""))
     return table
 
 
-def print_summary(result: CaseResult, console: Console, files: Sequence[Path]) -> None:
+def print_summary(
+    result: CaseResult, console: Console, files: Sequence[Path], language: Language = Language.EN
+) -> None:
     """Prints one case in a panel, and the files that were written.
 
     Args:
         result: The case; any part of it may be missing.
         console: Where to print.
         files: Written files, in the order to list them.
+        language: Of the reader; what no phrase knows stays English.
     """
+    reader = _Reader(result, language)
     assessment = result.assessment
     urgency = assessment.severity.urgency
-    head = Text(f" {wording.URGENCIES[urgency]} ", style=_STYLES[urgency])
-    head = Text.assemble(head, " ", (_sentence(assessment.summary), "bold"))
+    head = Text(f" {reader.line(wording.URGENCIES[urgency])} ", style=_STYLES[urgency])
+    head = Text.assemble(head, " ", (reader.line(_sentence(assessment.summary)), "bold"))
     panel = Panel(
         # The notice is a line of its own: as the panel's subtitle a narrow terminal would cut it off.
-        Group(head, Text(), _rows(result), Text(), Text(wording.NOTICE, style="dim")),
+        Group(head, Text(), _rows(result, reader), Text(), Text(reader.line(wording.NOTICE), style="dim")),
         title=Text("fracture-cds"),
         title_align="left",
         padding=(1, 2),
     )
     console.print(panel)
     for file in files:
-        console.print(Text.assemble(("wrote ", "dim"), printable(str(file))), soft_wrap=True)
+        wrote = f"{reader.line('wrote')} "
+        console.print(Text.assemble((wrote, "dim"), printable(str(file))), soft_wrap=True)

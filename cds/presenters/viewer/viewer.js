@@ -195,11 +195,15 @@ function makeViewer(root) {
     context.strokeStyle = "#ffffff"; context.setLineDash([8, 5]); one.axes.forEach(path);
     context.strokeStyle = "#e69f00"; context.setLineDash([]); path(one.line);
     context.font = "600 13px system-ui, sans-serif"; context.textBaseline = "top";
+    // Below the box, whole and inside the picture: what is too wide for one line stands on several.
+    const wide = (text) => context.measureText(text).width + 10, room = canvas.clientWidth - 4;
+    const lines = one.measures.slice(0, 3).flatMap((text) => wide(text) <= room ? [text] : text.split("; "));
     const [x, y] = at(one.box[0], one.box[3]);
-    one.measures.slice(0, 3).forEach((text, place) => {
-      const wide = context.measureText(text).width + 10, start = Math.min(Math.max(2, x), Math.max(2, canvas.clientWidth - wide - 2));
-      context.fillStyle = "rgba(0,0,0,.75)"; context.fillRect(start, y + 5 + place * 19, wide, 18);
-      context.fillStyle = "#fff"; context.fillText(text, start + 5, y + 7 + place * 19);
+    const start = Math.max(2, Math.min(x, room + 2 - Math.max(0, ...lines.map(wide))));
+    const out = y < 0 || y > canvas.clientHeight, first = out ? y + 5 : Math.min(y + 5, canvas.clientHeight - 19 * lines.length - 2);
+    lines.forEach((text, place) => {
+      context.fillStyle = "rgba(0,0,0,.75)"; context.fillRect(start, first + place * 19, wide(text), 18);
+      context.fillStyle = "#fff"; context.fillText(text, start + 5, first + 2 + place * 19);
     });
     context.restore();
   }

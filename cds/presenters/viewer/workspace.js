@@ -129,29 +129,48 @@ function makeWorkspace(root, act) {
     return make("section", { class: "cds-panel", "aria-labelledby": "cds-judge-title" },
       make("h3", { id: "cds-judge-title" }, "Your judgement"),
       off ? make("p", { class: "cds-reason" }, off) : null,
-      places.length ? make("ol", { class: "cds-findings" }, rows) : make("p", {}, "The machine marked no place."),
+      places.length ? make("ol", { class: "cds-findings" }, rows) : make("p", {}, "The machine marked no place. ", data.clear ? whole() : null),
+      data.feedback.filter((one) => one.kind === "adjudication").map((one) => make("p", { class: "cds-stored" }, "Settled: " + (one.fracture ? "fracture" : "no fracture") + (one.type ? ", " + one.type : "") + ", " + one.at + ", by " + one.author)),
       missed.map((one, place) => make("p", { class: "cds-stored" }, "Stored: missed fracture M" + (place + 1) + (one.type ? ", " + one.type : "") + ", " + one.at + (one.mine ? " " : ", by " + one.author),
         one.mine ? make("button", { type: "button", class: "cds-button small", onclick: () => drawing("Redraw M" + (place + 1), one.boxes[0], one.type,
           (box, type) => send({ action: "judge", kind: "missed", boxes: [box], type, supersedes: one.id })) }, "Redraw") : null)),
-      others.map((one) => make("p", { class: "cds-facts" }, one.author + ": place " + (one.finding + 1) + " " + SAID[one.kind] + ", " + one.at)),
+      others.map((one) => make("p", { class: "cds-facts" }, one.author + ": " + (one.finding === null ? "the radiograph" : "place " + (one.finding + 1)) + " " + SAID[one.kind] + ", " + one.at)),
       reasoned("Mark a missed fracture", off, () => drawing("Missed fracture", null, null,
         (box, type) => send({ action: "judge", kind: "missed", boxes: [box], type })), " cds-missed"));
   }
 
+  // Nothing marked, and rightly so: without this only fractures would ever be confirmed.
+  function whole() {
+    const before = mine((one) => one.finding === null && one.kind in JUDGEMENT), agreed = Boolean(before && before.kind === "agree");
+    return make("button", { type: "button", class: "cds-button cds-agree", disabled: Boolean(data.judging), title: data.judging || null, "aria-pressed": agreed,
+      "aria-label": "Agree, no fracture", onclick: () => send({ action: "judge", kind: "agree", ...supersedes(before) }) }, JUDGEMENT.agree + " Agree: no fracture");
+  }
+
+  // Every look is kept: one that found the bone not united and a later one that found it united tell more than either.
   function outcome() {
-    const before = mine((one) => one.kind === "outcome");
-    const weeks = make("input", { type: "number", min: 0, max: 520, step: 0.5, id: "cds-weeks", value: before ? before.weeks : null });
-    const united = (value, label) => make("label", {}, make("input", { type: "radio", name: "cds-united", value, checked: before ? before.united === (value === "yes") : false }), label);
+    const kept = data.feedback.filter((one) => one.kind === "outcome").sort((one, other) => one.weeks - other.weeks);
+    let replaced = null;
+    const weeks = make("input", { type: "number", min: 0, max: 520, step: 0.5, id: "cds-weeks" });
+    const united = (value, label) => make("label", {}, make("input", { type: "radio", name: "cds-united", value }), label);
     const keep = () => {
       const chosen = root.querySelector("input[name=cds-united]:checked");
       if (!weeks.value || !chosen) { say("Give the weeks after the injury and whether the fracture had united.", true); return; }
-      send({ action: "outcome", weeks: Number(weeks.value), united: chosen.value === "yes", ...supersedes(before) });
+      send({ action: "outcome", weeks: Number(weeks.value), united: chosen.value === "yes", ...supersedes(replaced) });
     };
-    return make("details", { class: "cds-panel cds-outcome", open: Boolean(before) }, make("summary", {}, "At follow-up: what became of it"),
+    const save = reasoned("Save", data.judging, keep, " cds-keep-outcome");
+    const correct = (one) => {
+      replaced = one;
+      weeks.value = one.weeks;
+      root.querySelector("input[name=cds-united][value=" + (one.united ? "yes" : "no") + "]").checked = true;
+      save.textContent = "Save the correction";
+      weeks.focus();
+    };
+    const stored = kept.map((one) => make("p", { class: "cds-stored" }, "Stored: " + (one.united ? "united" : "not united") + " at " + one.weeks + " weeks, " + one.at + (one.mine ? " " : ", by " + one.author),
+      one.mine ? make("button", { type: "button", class: "cds-button small", "aria-label": "Correct the follow-up at " + one.weeks + " weeks", onclick: () => correct(one) }, "Correct") : null));
+    return make("details", { class: "cds-panel cds-outcome", open: kept.length > 0 }, make("summary", {}, "At follow-up: what became of it"),
       make("div", { class: "cds-row" }, make("label", { for: "cds-weeks" }, "Weeks after the injury"), weeks,
-        make("span", { role: "radiogroup", "aria-label": "Had it united?", class: "cds-row" }, united("yes", "United"), united("no", "Not united")),
-        reasoned(before ? "Correct" : "Save", data.judging, keep, " cds-keep-outcome")),
-      before ? make("p", { class: "cds-stored" }, "Stored: " + (before.united ? "united" : "not united") + " at " + before.weeks + " weeks, " + before.at) : null);
+        make("span", { role: "radiogroup", "aria-label": "Had it united?", class: "cds-row" }, united("yes", "United"), united("no", "Not united")), save),
+      stored);
   }
 
   // Own read first: nothing of the machine's is in this page until it is recorded.

@@ -15,8 +15,9 @@ from itertools import product
 from typing import Any
 
 import fusion.statements
-from fhir_adapters.patient import ConditionKind, DrugClass, Sex
+from fhir_adapters.patient import ConditionKind, DiabetesType, DrugClass, Sex
 from fusion.context import ClinicalContext, FractureType, Gustilo, Mechanism
+from fusion.diabetic_foot import FOOT_SITES
 from fusion.engine import FusionEngine
 from fusion.evidence_base import EvidenceBase
 from fusion.evidence_model import EvidenceEntry
@@ -28,6 +29,7 @@ from imaging.labels import BodyRegion
 from imaging.results import FractureCall
 from tests.unit.fusion.cases import NOW, condition, drug, findings, patient, sourced
 from tests.unit.fusion.random_cases import random_case
+from tests.unit.fusion.test_measured import FRONTAL, LATERAL, around, image
 
 WRAPPERS = frozenset({"fusion.statements", "fusion.advice_lines"})
 """Modules that write down what another module's rule says."""
@@ -131,6 +133,12 @@ def sweep() -> Iterator[Case]:
     for region, age in product(BodyRegion, (8, 40, 70, None)):
         yield {"image": findings(FractureCall.DEFINITE, region), "person": patient(age)}
         yield {"image": findings(FractureCall.NOT_SEEN, region), "person": patient(age)}
+    diabetes = sourced(DiabetesType.TYPE_2, "Condition/diabetes")
+    for site, operated in product(sorted(FOOT_SITES), (True, None)):
+        yield {"person": patient(60, diabetes=diabetes), "site": site, "operated": operated}
+    for views in (FRONTAL, LATERAL):
+        tilted = image(views=views, angulation_deg=around(22, 1))
+        yield {"image": tilted, "person": patient(10), "site": FractureSite.TIBIAL_SHAFT}
     yield from _intakes(ages)
 
 

@@ -386,6 +386,9 @@ def _follow_up() -> dict[str, RuleCase]:
     )
     operated = {"operated": True}
     weak = patient(40, osteoporosis=sourced(True, "Condition/o"))
+    sugar = sourced(DiabetesType.TYPE_2, "Condition/diabetes")
+    diabetic = patient(60, diabetes=sugar)
+    numb = patient(60, diabetes=sugar, conditions=(condition(C.DIABETIC_NEUROPATHY),))
     return {f"{fls}{name}": pair(fragile, person=patient(49)) for name in liaison} | {
         f"{rule}occult_hip": pair(hip, clinical_suspicion_high=False),
         f"{rule}repeat_imaging": pair(wrist, clinical_suspicion_high=None),
@@ -394,6 +397,26 @@ def _follow_up() -> dict[str, RuleCase]:
         f"{rehab}distal_radius_plate_load": pair(at(S.DISTAL_RADIUS, **operated), operated=None),
         f"{rehab}ankle_nwb": pair(at(S.ANKLE), **operated),
         f"{rehab}ankle_full_weight": pair(at(S.ANKLE), **operated),
+        f"{rehab}ankle_weber_b": pair(at(S.ANKLE), **operated),
+        f"{rehab}scaphoid_other_cast": pair(at(S.SCAPHOID_PROXIMAL), displaced=True),
+        f"{rule}check.olecranon": pair(at(S.OLECRANON), displaced=True),
+        f"{rehab}olecranon_splint": pair(at(S.OLECRANON), displaced=True),
+        f"{rehab}olecranon_flexion": pair(at(S.OLECRANON), **operated),
+        f"{rehab}olecranon_elderly": pair(at(S.OLECRANON, 71, displaced=True), person=patient(70)),
+        f"{rehab}ulna_cast": pair(at(S.FOREARM_SHAFT), **operated),
+        f"{rehab}ulna_brace": aged(S.FOREARM_SHAFT, 18, 17),
+        f"{rehab}forearm_plate_weight": pair(at(S.FOREARM_SHAFT, **operated), operated=None),
+        f"{rule}check.metacarpal": pair(at(S.METACARPAL), **operated),
+        f"{rule}check.plateau": pair(at(S.TIBIAL_PLATEAU), displaced=True),
+        f"{rehab}plateau_nwb": pair(at(S.TIBIAL_PLATEAU), displaced=True),
+        f"{rehab}plateau_brace": pair(at(S.TIBIAL_PLATEAU), **operated),
+        f"{rehab}plateau_fixed": pair(at(S.TIBIAL_PLATEAU, **operated), operated=False),
+        f"{rule}check.toe": pair(at(S.TOE), **operated),
+        f"{rehab}toe_strapping": aged(S.TOE, 18, 17),
+        f"{rule}calendar.lesion": pair(at(S.HUMERUS_SHAFT, mechanism=M.PATHOLOGICAL), mechanism=M.LOW_ENERGY),
+        f"{rule}calendar.open": pair(at(S.ANKLE, open_wound=True), **operated),
+        f"{rule}calendar.diabetic_foot": pair({"person": numb, "site": S.ANKLE}, person=diabetic),
+        f"{rule}calendar.diabetic_ankle_fixed": pair({"person": numb, "site": S.ANKLE, **operated}, operated=None),
         f"{rehab}child_forearm_cast": aged(S.DISTAL_RADIUS, 17, 18),
         f"{rule}hip.surgery": aged(S.FEMORAL_NECK, 18, 17),
         f"{rule}hip.mobilise": aged(S.FEMORAL_NECK, 18, 17),
@@ -529,6 +552,7 @@ def _checks() -> dict[str, RuleCase]:
         f"{check}thrombosis_hip": pair(hip, person=thinned),
         f"{check}thrombosis_leg": aged(S.ANKLE, 18, 17),
         f"{check}diabetic_foot": pair(ankle, site=S.TIBIAL_PLATEAU),
+        f"{check}diabetic_ankle_displaced": pair({**ankle, "displaced": True}, displaced=None),
         f"{check}atypical_femur_pain": pair({**aching, "person": protected}, person=patient(70)),
         "severity.threshold.forearm_shaft_child": aged(S.FOREARM_SHAFT, 17, 18),
         "severity.timing.distal_radius": aged(S.DISTAL_RADIUS, 18, 17),

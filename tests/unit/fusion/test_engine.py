@@ -24,7 +24,7 @@ from fusion.context import ClinicalContext, FractureType, Gustilo, Mechanism
 from fusion.errors import InputError
 from fusion.evidence_base import EvidenceBase
 from fusion.results import AdviceAction, Assessment, Certainty
-from fusion.sites import REGION_SITES, SITE_NAMES, FractureSite
+from fusion.sites import REGION_SITES, SITE_NAMES, FractureSite, sites_of
 from fusion.warnings import WARNINGS
 from imaging.labels import BodyRegion
 from imaging.results import FractureCall
@@ -281,7 +281,7 @@ def test_a_site_outside_the_region_is_named() -> None:
 
 def test_every_region_and_site_is_mapped() -> None:
     assert set(REGION_SITES) == set(BodyRegion)
-    assert {site for sites in REGION_SITES.values() for site in sites} == set(FractureSite)
+    assert {site for region in BodyRegion for site in sites_of(region)} == set(FractureSite)
     assert set(SITE_NAMES) == set(FractureSite)
 
 

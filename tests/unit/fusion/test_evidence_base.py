@@ -55,7 +55,7 @@ def test_loading_twice_reads_once() -> None:
 
 def test_certainty_is_that_of_the_weakest_entry() -> None:
     verified, weak = "risk.t1dm_hip.vilaca2020", "healing.union.clavicle"
-    unverified = "healing.union.metacarpal"
+    unverified = "healing.union.patella"
     assert BASE.certainty((verified,)) is Certainty.VERIFIED
     assert BASE.certainty((verified, weak)) is Certainty.WEAK
     assert BASE.certainty((weak, unverified)) is Certainty.UNVERIFIED
@@ -83,8 +83,8 @@ def test_a_reference_carries_citation_and_identifier() -> None:
 
 
 def test_unverified_entries_are_told_apart() -> None:
-    assert BASE["healing.union.metacarpal"].is_unverified
-    assert BASE["healing.union.metacarpal"].status is EvidenceStatus.UNVERIFIED
+    assert BASE["healing.union.patella"].is_unverified
+    assert BASE["healing.union.patella"].status is EvidenceStatus.UNVERIFIED
 
 
 ENTRY = """

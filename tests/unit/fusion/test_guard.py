@@ -248,7 +248,7 @@ def test_an_interval_is_no_surer_than_its_figures() -> None:
     """The union check of a site with unverified figures has no date; one with read figures has."""
     hip = next(
         one
-        for one in assess(person=patient(80), site=FractureSite.FEMORAL_NECK).follow_up
+        for one in assess(person=patient(80), site=FractureSite.INTERTROCHANTERIC).follow_up
         if one.statement.id == "follow_up.union"
     )
     assert hip.earliest_week is hip.latest_week is None

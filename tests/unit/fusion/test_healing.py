@@ -214,7 +214,7 @@ def test_a_lesion_takes_the_figures_their_ground() -> None:
 
 
 def test_the_summary_doubts_what_rests_on_unverified_figures() -> None:
-    hip = assess(person=patient(80), site=FractureSite.FEMORAL_NECK)
+    hip = assess(person=patient(80), site=FractureSite.INTERTROCHANTERIC)
     assert "weeks (figures not verified)" in hip.summary.text
     tibia = assess(person=patient(40), site=FractureSite.TIBIAL_SHAFT)
     assert tibia.healing is not None and "not verified" not in tibia.summary.text

@@ -29,17 +29,21 @@ def found(site: FractureSite | None, age: int, rule: str, **context: object) -> 
 )
 def test_every_step_fires_for_its_site_and_nowhere_else(age: int, site: FractureSite, step: Step) -> None:
     rule, entry = f"follow_up.{step.evidence}", BASE[f"care.{step.evidence}"]
-    one = found(site, age, rule, operated=step.operated)
+    stated = {"operated": step.operated, **({"displaced": True} if step.only_displaced else {})}
+    child = age == 2
+    if step.ages is not None:
+        age = step.ages[0]
+    one = found(site, age, rule, **stated)
     assert one is not None and one.statement.evidence == (entry.id,)
     assert "{" not in one.statement.text
     per_week = 7.0 if step.days else 1.0
-    for stated, week in ((entry.low, one.earliest_week), (entry.high, one.latest_week)):
-        assert (stated is None and week is None) or week == pytest.approx((stated or 0.0) / per_week)
+    for printed, week in ((entry.low, one.earliest_week), (entry.high, one.latest_week)):
+        assert (printed is None and week is None) or week == pytest.approx((printed or 0.0) / per_week)
     elsewhere = FractureSite.CALCANEUS
-    assert found(elsewhere, age, rule, operated=step.operated) is None
-    assert found(site, 40 if age == 2 else 8, rule, operated=step.operated) is None
+    assert found(elsewhere, age, rule, **stated) is None
+    assert found(site, 40 if child else 8, rule, **stated) is None
     if step.operated is not None:
-        assert found(site, age, rule, operated=not step.operated) is None
+        assert found(site, age, rule, **{**stated, "operated": not step.operated}) is None
 
 
 @pytest.mark.parametrize(("age", "there"), [(0, False), (1, True), (3, True), (4, False)])

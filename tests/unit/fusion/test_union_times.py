@@ -63,9 +63,17 @@ def test_a_printed_range_is_read_as_the_middle_sixty_per_cent() -> None:
 
 
 def test_a_narrow_range_is_given_the_spread_of_verified_series() -> None:
-    low, median, high = span(40, FractureSite.TIBIAL_PLATEAU)
+    low, median, high = span(40, FractureSite.INTERTROCHANTERIC)
     assert high / median == pytest.approx(math.exp(1.281552 * 0.22), rel=1e-6)
     assert median / low == pytest.approx(high / median)
+
+
+def test_a_small_series_is_given_that_spread_too_and_keeps_its_mean() -> None:
+    case = facts(person=patient(30), site=FractureSite.FEMORAL_NECK)
+    (group,) = groups_for(case, writer())
+    assert [part.sigma for part in group.parts] == pytest.approx([0.22, 0.22])
+    means = [math.exp(part.mu + part.sigma**2 / 2) for part in group.parts]
+    assert means == pytest.approx([14.03, 22.2])
 
 
 def test_the_femoral_series_keeps_its_mean() -> None:

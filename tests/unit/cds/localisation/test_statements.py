@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from functools import cache
 from string import Formatter
+from typing import Any
 
 import pytest
 import yaml
@@ -12,12 +13,13 @@ import yaml
 from cds.localisation.language import Language
 from cds.localisation.statements import FOLDERS, StatementTranslator, translator
 from cds.presenters.messages import WARNING_TEXTS
+from fhir_adapters.patient import ConditionKind, DiabetesType, DrugClass
 from fusion.engine import FusionEngine
 from fusion.results import Assessment, FollowUp
 from fusion.sites import FractureSite
 from imaging.labels import BodyRegion
 from imaging.results import FractureCall
-from tests.unit.fusion.cases import findings, patient, sourced
+from tests.unit.fusion.cases import condition, drug, findings, patient, sourced
 from tests.unit.fusion.observed import Case, every_statement, run
 from tests.unit.fusion.random_cases import random_case
 from tests.unit.fusion.rule_cases import RULE_CASES
@@ -58,6 +60,18 @@ def _more_cases() -> list[Case]:
         ("vascular_deficit", "neurological_deficit", "compartment_signs", "skin_threatened", "dislocation"), False
     )
     suspected = {"image": findings(FractureCall.SUSPECTED, BodyRegion.WRIST), "person": patient(60)}
+    short_of_vitamin_d = {
+        "vitamin_d_nmol_l": sourced(40.0, "Observation/d"),
+        "bmi_kg_m2": sourced(33.0, "Observation/bmi"),
+        "medications": (drug(DrugClass.VITAMIN_D_SUPPLEMENT),),
+    }
+    diabetes = {"diabetes": sourced(DiabetesType.TYPE_2, "Condition/d"), "hba1c_percent": sourced(9.1, "Observation/h")}
+    nerve, artery = (
+        condition(kind) for kind in (ConditionKind.DIABETIC_NEUROPATHY, ConditionKind.PERIPHERAL_ARTERY_DISEASE)
+    )
+    diabetic_feet: list[dict[str, Any]] = [
+        {**diabetes, "conditions": entries} for entries in ((), (nerve,), (artery,), (nerve, artery))
+    ]
     return [
         {"person": patient(40), "site": plateau, "displaced": True, "intra_articular": True},
         {"person": patient(40), "site": plateau, **closed},
@@ -65,6 +79,9 @@ def _more_cases() -> list[Case]:
         {"person": patient(40), "site": FractureSite.CLAVICLE, **closed, **checked},
         {"person": patient(40, medications=()), **suspected},
         {"person": patient(60, t_score_spine=sourced(-1.8, "Observation/t")), "site": FractureSite.DISTAL_RADIUS},
+        {"person": patient(60, calcium_mmol_l=sourced(3.1, "Observation/ca")), "site": FractureSite.CLAVICLE},
+        {"person": patient(60, **short_of_vitamin_d), "site": FractureSite.CLAVICLE},
+        *({"person": patient(60, **feet), "site": FractureSite.ANKLE, "displaced": True} for feet in diabetic_feet),
         *({"person": patient(60), "site": site} for site in FractureSite),
     ]
 

@@ -10,12 +10,18 @@ import pytest
 
 from cds.case import CaseResult
 from cds.presenters import html as html_module
+from cds.presenters.evidence_page import render_evidence_html
+from cds.presenters.evidence_view import EvidenceView
 from cds.presenters.html import render_html
 from cds.presenters.wording import INTENDED_USE, NOTICE
 from fusion.context import ClinicalContext
-from fusion.results import Urgency
+from fusion.engine import FusionEngine
+from fusion.results import Assessment, Urgency
+from fusion.sites import FractureSite
 from imaging.results import PixelSpacing, SpacingOrigin
 from tests.support.cases import all_cases, findings, full_case, image_only_case, negative_case, patient_only_case
+from tests.unit.fusion.cases import patient
+from tests.unit.fusion.observed import run
 
 _VOID = {"meta", "img", "input", "br", "wbr", "path", "rect", "line", "circle"}
 _PAYLOAD = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7*7 }}"
@@ -101,6 +107,28 @@ def test_inner_links_reach_their_source(full_page: _Page) -> None:
     assert set(inner) <= set(ids)
     outer = [str(one["href"]) for one in full_page.all("a") if not str(one["href"]).startswith("#")]
     assert outer == ["https://doi.org/10.1000/example.1", "https://pubmed.ncbi.nlm.nih.gov/12345678/"]
+
+
+def test_every_source_has_its_place_in_the_report_or_on_the_evidence_page() -> None:
+    case = full_case()
+    entries = {f"evidence-{one.id}" for one in case.assessment.sources}
+    alone = _Page(render_html(case))
+    assert entries <= {str(attributes["id"]) for _, attributes in alone.elements if "id" in attributes}
+    served = _Page(render_html(case, evidence_page="/evidence"))
+    links = {str(one["href"]) for one in served.all("a")}
+    assert {f"/evidence#{one}" for one in entries} <= links
+    assert not [one for one in links if one.startswith("#source-")]
+
+
+def test_a_real_report_links_to_places_that_the_evidence_page_has() -> None:
+    answer = run(FusionEngine.load(), {"person": patient(70), "site": FractureSite.DISTAL_RADIUS})
+    assert isinstance(answer, Assessment)
+    report = _Page(render_html(replace(full_case(), assessment=answer), evidence_page="/evidence"))
+    page = _Page(render_evidence_html(EvidenceView.load("")))
+    places = {str(attributes["id"]) for _, attributes in page.elements if "id" in attributes}
+    links = [str(one["href"]) for one in report.all("a") if str(one["href"]).startswith("/evidence#")]
+    assert {one.partition("#")[2] for one in links} <= places
+    assert any("#rule-" in one for one in links) and any("#evidence-" in one for one in links)
 
 
 def test_page_is_accessible(full_page: _Page) -> None:

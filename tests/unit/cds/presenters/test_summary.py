@@ -6,15 +6,39 @@ import pytest
 from rich.console import Console
 
 from cds.case import CaseResult
+from cds.localisation.language import Language
 from cds.presenters.summary import SHOWN_LINES, print_summary, printable
 from cds.presenters.wording import NOTICE
+from fusion.engine import FusionEngine
+from fusion.results import Assessment
+from fusion.sites import FractureSite
 from tests.support.cases import all_cases, full_case, negative_case
+from tests.unit.fusion.cases import patient, risk
+from tests.unit.fusion.observed import run
 
 
-def _printed(result: CaseResult, files: tuple[Path, ...] = ()) -> str:
+def _printed(result: CaseResult, files: tuple[Path, ...] = (), language: Language = Language.EN) -> str:
     buffer = io.StringIO()
-    print_summary(result, Console(file=buffer, width=120, color_system=None), files)
+    print_summary(result, Console(file=buffer, width=120, color_system=None), files, language)
     return buffer.getvalue()
+
+
+def test_the_summary_is_german_where_german_is_asked_for() -> None:
+    case = {"person": patient(70), "site": FractureSite.DISTAL_RADIUS, "displaced": True, "estimate": risk(0.2, 0.05)}
+    answer = run(FusionEngine.load(), case)
+    assert isinstance(answer, Assessment)
+    text = _printed(replace(full_case(), assessment=answer), (Path("out/report.html"),), Language.DE)
+    for expected in (
+        "Fraktur des distalen Radius",
+        "Zeit bis zur knöchernen Heilung",
+        "10. bis 90. Perzentile",
+        "Sicherheit",
+        "weitere im Bericht",
+        "geschrieben: out/report.html",
+    ):
+        assert expected in text
+    for english in ("Follow-up", "Time to union", "more in the report", " weeks", "wrote"):
+        assert english not in text
 
 
 def test_full_case_tells_what_matters() -> None:
