@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cds.audit import AuditTrail
 from cds.entrypoints.hooks_service import Caller, HooksService, ReadBody
+from cds.entrypoints.launch import PATH as LAUNCH
 from cds.entrypoints.problems import problem_response, status_response
 from cds.errors import InputKind, InputTooLargeError, explain
 from cds.hooks.errors import WrongMediaTypeError
@@ -18,6 +19,7 @@ from cds.hooks.services import discovery
 from cds.hooks.trust import build_trust
 from cds.pipeline import Engines
 from cds.settings import Settings
+from cds.store.opening import Store
 from fhir_adapters.cds_hooks.response import as_json
 
 PATH = "/cds-services"
@@ -56,9 +58,18 @@ def mount_hooks(
     return service
 
 
-def build_feedback_store(settings: Settings) -> FeedbackStore:
-    """Where the settings want cards and feedback kept."""
-    return NoFeedbackStore() if settings.store == "off" else JsonLinesFeedbackStore(settings.hooks_feedback_path)
+def build_feedback_store(settings: Settings, store: Store | None = None) -> FeedbackStore:
+    """Where cards and feedback are kept: in the store; without one in a file, if the operator named one.
+
+    Args:
+        settings: whether anything is kept, and the file.
+        store: the service's store, open; None where it keeps none.
+    """
+    if store is not None:
+        return store.hook_feedback
+    if settings.store == "off" and settings.hooks_feedback_log is None:
+        return NoFeedbackStore()
+    return JsonLinesFeedbackStore(settings.hooks_feedback_path)
 
 
 def _add_routes(app: FastAPI, service: HooksService) -> None:
@@ -150,7 +161,7 @@ def _caller(request: Request, settings: Settings) -> Caller:
         address="unknown" if request.client is None else request.client.host,
         authorization=request.headers.get("authorization"),
         url=f"{base}{request.url.path}",
-        form_url=f"{base}/",
+        form_url=f"{base}/" if settings.smart_client_id is None else f"{base}{LAUNCH}",
     )
 
 

@@ -85,9 +85,15 @@ class FeedbackStoreError(HookError):
 
     code = "cds.hooks.feedback"
 
-    def __init__(self, reason: str) -> None:
-        """Give the system's reason."""
+    def __init__(self, reason: str, *, remedy: str | None = None) -> None:
+        """Give the reason.
+
+        Args:
+            reason: as a clause, such as the system's own words.
+            remedy: how to mend it; by default that of the file.
+        """
         super().__init__(
-            f"The feedback file cannot be written: {reason}.",
-            remedy="Free disk space or set FRACTURE_CDS_HOOKS_FEEDBACK_LOG to a file that can be written, then repeat.",
+            f"What became of the cards cannot be kept: {reason}.",
+            remedy=remedy
+            or "Free disk space or set FRACTURE_CDS_HOOKS_FEEDBACK_LOG to a file that can be written, then repeat.",
         )

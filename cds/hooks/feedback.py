@@ -1,8 +1,8 @@
 """What became of the cards: append-only, so that rules that nobody follows can be found and mended.
 
 Two kinds of lines: a card that was issued (which rules, which suggestions; nothing about the patient), and what a
-clinician did with it. A comment is free text and may name a patient: it is kept here, in a file that only its owner can
-read, and nowhere else.
+clinician did with it. A comment is free text and may name a patient: it is kept in the store
+(`cds.store.feedback.HookFeedbackStore`) or, without one, in a file that only its owner can read, and nowhere else.
 """
 
 import fcntl

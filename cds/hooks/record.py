@@ -8,9 +8,10 @@ from typing import Any
 import orjson
 from pydantic import SecretStr
 
-from cds.fhir_source import build_fhir_client
+from cds.fhir_source import build_fhir_client, trusted_authorities
 from cds.hooks.errors import DataMissingError
 from cds.hooks.services import Service
+from cds.security.pinning import named_by_requests
 from cds.settings import Settings
 from fhir_adapters.cds_hooks.prefetch import TEMPLATES, Supplied, Supply, bundle_of, judge
 from fhir_adapters.cds_hooks.request import FhirAuthorization, HookRequest
@@ -122,7 +123,8 @@ async def _fetch(
         keys |= _DRUG_KEYS & set(service.keys)
     reader = _settings_for(request.fhirServer or "", request.fhirAuthorization, settings)
     limit = settings.hooks_fhir_timeout_seconds
-    async with asyncio.timeout(limit), build_fhir_client(reader) as client:
+    server = named_by_requests(settings.hooks_fhir_servers, settings, verify=trusted_authorities(settings))
+    async with asyncio.timeout(limit), build_fhir_client(reader, transport=server) as client:
         types = {TEMPLATES[key].resource_type for key in keys}
         found = await fetch_record(client, request.context.patientId, types=types)
     bundle: dict[str, Any] = orjson.loads(found.bundle)

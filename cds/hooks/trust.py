@@ -16,12 +16,15 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import jwt
 import orjson
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from cds.errors import SettingsError
+from cds.fhir_source import trusted_authorities
 from cds.hooks.errors import ClientRefusedError
+from cds.security.pinning import named_by_requests
 from cds.settings import Settings
 from fhir_adapters.client.addresses import base_address
 from fhir_adapters.client.http import HttpClient
@@ -239,12 +242,31 @@ def build_trust(settings: Settings) -> ClientTrust | None:
             )
         return None
     return ClientTrust(
-        settings.hooks_clients, algorithms=settings.hooks_algorithms, skew_s=settings.hooks_clock_skew_seconds
+        settings.hooks_clients,
+        algorithms=settings.hooks_algorithms,
+        skew_s=settings.hooks_clock_skew_seconds,
+        read_keys=key_reader(settings),
     )
 
 
-async def read_key_set(place: str) -> bytes:
+def key_reader(settings: Settings) -> KeyReader:
+    """Reads key sets where they are listed: what a token makes this service ask is judged like a ``fhirServer``."""
+
+    async def read(place: str) -> bytes:
+        transport = None
+        if _is_address(place):
+            transport = named_by_requests([place], settings, verify=trusted_authorities(settings))
+        return await read_key_set(place, transport=transport)
+
+    return read
+
+
+async def read_key_set(place: str, *, transport: httpx.AsyncBaseTransport | None = None) -> bytes:
     """The JWKS at an https address or in a file.
+
+    Args:
+        place: address or path.
+        transport: replaces the network.
 
     Raises:
         FhirError: the address does not give it.
@@ -258,6 +280,7 @@ async def read_key_set(place: str) -> bytes:
         timeout=KEYS_TIMEOUT_S,
         retries=RetryPolicy(attempts=2, deadline_s=KEYS_TIMEOUT_S),
         max_body_bytes=MAX_KEY_SET,
+        transport=transport,
     )
     async with client:
         return (await client.get(place, accept="application/json, application/jwk-set+json")).body

@@ -4,20 +4,25 @@ Boxes are in pixels of the radiograph as read (x0, y0, x1, y1), the way `imaging
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from sqlalchemy import select
 
-from cds.errors import ConflictError, InputError, NotStoredError
+from cds.errors import ConflictError, InputError, NotStoredError, StoreError
 from cds.store.database import Database
 from cds.store.tables import CaseRow, FeedbackRow, HookFeedbackRow
 from fusion.context import FractureType
 
+if TYPE_CHECKING:  # cards are a matter of the hooks; the store only keeps them
+    from cds.hooks.feedback import CardFeedback, IssuedCard
+
+ISSUED: Final = "issued"
+"""Outcome of a card that was handed out and of which nothing else is known."""
 MAX_BOXES: Final = 50
 MAX_WEEKS: Final = 520.0
 Box = tuple[float, float, float, float]
@@ -170,7 +175,9 @@ class FeedbackStore:
 
 
 class HookFeedbackStore:
-    """What EHRs report about cards.
+    """What EHRs report about cards; a `cds.hooks.feedback.FeedbackStore` in the database.
+
+    A comment is free text and may name a patient: it is kept here and nowhere else.
 
     Args:
         database: open and up to date.
@@ -178,6 +185,49 @@ class HookFeedbackStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def issued(self, cards: "Sequence[IssuedCard]") -> None:
+        """Keep which cards were handed out, with the outcome `ISSUED`.
+
+        Raises:
+            FeedbackStoreError: they cannot be kept; none of them was.
+        """
+        self._keep((one.service, one.card, ISSUED, asdict(one)) for one in cards)
+
+    def keep(self, feedback: "Sequence[CardFeedback]") -> None:
+        """Keep feedback; on return it survives a power cut.
+
+        Raises:
+            FeedbackStoreError: it cannot be kept; none of it was.
+        """
+        self._keep((one.service, one.card, one.outcome, asdict(one)) for one in feedback)
+
+    def of_card(self, card: str) -> tuple[dict[str, Any], ...]:
+        """What is kept of one card, the oldest first: how it was issued, and what became of it."""
+        wanted = select(HookFeedbackRow).where(HookFeedbackRow.card == card)
+        with self._database.reading() as session:
+            rows = session.scalars(wanted.order_by(HookFeedbackRow.created, HookFeedbackRow.id))
+            return tuple({**one.content, "outcome": one.outcome} for one in rows)
+
+    def _keep(self, entries: Iterable[tuple[str, str, str, Mapping[str, Any]]]) -> None:
+        from cds.hooks.errors import FeedbackStoreError  # which imports the error tree of hooks
+
+        now = datetime.now(UTC)
+        try:
+            with self._database.transaction() as session:
+                session.add_all(
+                    HookFeedbackRow(
+                        id=str(uuid4()),
+                        created=now,
+                        service=service,
+                        card=card,
+                        outcome=outcome,
+                        content={name: _as_json(value) for name, value in content.items()},
+                    )
+                    for service, card, outcome, content in entries
+                )
+        except StoreError as error:
+            raise FeedbackStoreError("the store does not take it", remedy=error.remedy) from error
 
     def add(self, service: str, entries: Sequence[Mapping[str, Any]]) -> None:
         """Keep the entries of one report: all or none.
@@ -198,6 +248,10 @@ class HookFeedbackStore:
                 )
                 for entry in entries
             )
+
+
+def _as_json(value: object) -> object:
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 def check(kind: FeedbackKind, content: FeedbackContent, finding: int | None) -> None:

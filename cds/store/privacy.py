@@ -26,7 +26,7 @@ from cds.store.cases import delete_cases, unneeded
 from cds.store.database import Database
 from cds.store.feedback import FeedbackStore
 from cds.store.jobs import FINISHED
-from cds.store.tables import CaseFileRow, CaseRow, ErasureRow, FeedbackRow, JobFileRow, JobRow
+from cds.store.tables import CaseFileRow, CaseRow, ErasureRow, FeedbackRow, HookFeedbackRow, JobFileRow, JobRow
 
 _KEY_NAME: Final = "patient-digest.key"
 _STRAY_AFTER: Final = timedelta(days=1)
@@ -148,7 +148,7 @@ class Privacy:
         )
 
     def apply_retention(self, *, days: int, actor: str, now: datetime | None = None) -> ErasureProof | None:
-        """Delete cases older than some days, jobs finished that long ago, and files that nothing needs.
+        """Delete cases older than some days, jobs finished and cards issued that long ago, and files nobody needs.
 
         Args:
             days: how long cases are kept, from 1 on.
@@ -167,7 +167,8 @@ class Privacy:
             jobs = list(session.scalars(select(JobRow.id).where(over)))
             row = None
             counts, digests = _delete(session, ids, jobs)
-            if ids or jobs:
+            counts["hook_feedback"] = _delete_hook_feedback(session, before)
+            if ids or jobs or counts["hook_feedback"]:
                 row = self._note(session, ErasureReason.RETENTION, actor, counts, None)
         counts["files"] = self._blobs.delete(digests)
         counts["stray_files"] = self._delete_strays()
@@ -238,6 +239,14 @@ class Privacy:
                 f"The key of the patients' digests cannot be used: {error.strerror}.",
                 remedy="Check the rights of the data folder; restore the key from the backup if it is lost.",
             ) from None
+
+
+def _delete_hook_feedback(session: Session, before: datetime) -> int:
+    """Delete what was said about cards before some time: it is tied to no patient, but a comment may name one."""
+    old = HookFeedbackRow.created < before
+    count = session.scalar(select(func.count()).select_from(HookFeedbackRow).where(old))
+    session.execute(delete(HookFeedbackRow).where(old))
+    return count or 0
 
 
 def _delete(session: Session, case_ids: list[str], job_ids: list[str]) -> tuple[dict[str, int], tuple[str, ...]]:

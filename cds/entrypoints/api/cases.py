@@ -53,8 +53,8 @@ def cases_router(service: Service) -> APIRouter:
             call=None if call is None else call.value,
             urgency=None if urgency is None else urgency.value,
             signed=signed,
-            since=_sensible(since),
-            until=_sensible(until),
+            since=sensible(since),
+            until=sensible(until),
             limit=limit,
             cursor=cursor,
         )
@@ -103,7 +103,7 @@ def _report_types() -> dict[str, Any]:
     return {kind.media_type.partition(";")[0]: {} for kind in FILE_KINDS.values()}
 
 
-def _sensible(moment: datetime | None) -> datetime | None:
+def sensible(moment: datetime | None) -> datetime | None:
     """A time that every database can hold in any zone."""
     if moment is not None and not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
         raise InputError("A time of the search is out of range.", remedy=f"Give {_FIRST_YEAR} to {_LAST_YEAR}.")

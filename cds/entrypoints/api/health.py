@@ -35,7 +35,8 @@ def health_router(service: Service) -> APIRouter:
         if service.store is not None:
             service.store.database.check()
             check_space(service.settings.data_dir)
-        return HealthOut(status="ready", version=engine_version())
+        watch = service.engines.models
+        return HealthOut(status="ready", version=engine_version(), models_kept={} if watch is None else watch.kept)
 
     @router.get(
         "/metrics",

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from python_multipart.exceptions import FormParserError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
@@ -83,8 +84,11 @@ async def read_case(request: Request, *, explain: bool) -> RawCase:
     if media_type not in {MULTIPART, URL_ENCODED}:
         raise HTTPException(415)
     limits = {"max_files": len(FILE_FIELDS), "max_fields": len(TEXT_FIELDS), "max_part_size": MAX_FORM_FIELD_BYTES}
-    async with request.form(**limits) as form:
-        return await _from_form(form, explain)
+    try:
+        async with request.form(**limits) as form:
+            return await _from_form(form, explain)
+    except FormParserError:  # the framework lets the parser's own error through
+        raise HTTPException(400) from None
 
 
 def _from_json(body: bytes, explain: bool) -> RawCase:

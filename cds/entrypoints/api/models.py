@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from fastapi import APIRouter
@@ -9,6 +10,7 @@ from fastapi import APIRouter
 from cds.entrypoints.api.routes import ProblemRoute, problems
 from cds.entrypoints.api.schemas import ModelOut, ModelsOut
 from cds.errors import error_code
+from cds.learning.models import with_current_models
 from cds.settings import Settings
 from cds.version import engine_version
 from fusion.errors import FusionError
@@ -26,7 +28,7 @@ def models_router(settings: Settings) -> APIRouter:
         settings: where the models lie.
     """
     router = APIRouter(route_class=ProblemRoute, tags=["models"])
-    known: dict[str, ModelOut] = {}  # models do not change under a running service; broken ones are asked again
+    known: dict[tuple[str, Path | None], ModelOut] = {}  # a folder's model does not change; broken ones are asked again
 
     @router.get(
         "/api/models",
@@ -34,29 +36,30 @@ def models_router(settings: Settings) -> APIRouter:
         responses=problems(),
     )
     def models() -> ModelsOut:
-        return ModelsOut(engine_version=engine_version(), models=list(described(settings, known)))
+        now = with_current_models(settings)
+        return ModelsOut(engine_version=engine_version(), models=list(described(now, known)))
 
     return router
 
 
-def described(settings: Settings, known: dict[str, ModelOut]) -> Iterator[ModelOut]:
+def described(settings: Settings, known: dict[tuple[str, Path | None], ModelOut]) -> Iterator[ModelOut]:
     """Each part that answers rest on; one that is broken is listed as not available.
 
     Args:
         settings: where the models lie.
         known: what was read before; what is read now is added.
     """
-    parts: tuple[tuple[str, Callable[[Settings], ModelOut]], ...] = (
-        ("detector", _detector),
-        ("risk", _risk),
-        ("bone_age", _bone_age),
-        ("evidence", _evidence),
+    parts: tuple[tuple[str, Path | None, Callable[[Settings], ModelOut]], ...] = (
+        ("detector", settings.detector_dir, _detector),
+        ("risk", settings.risk_dir, _risk),
+        ("bone_age", settings.bone_age_dir, _bone_age),
+        ("evidence", None, _evidence),
     )
-    for role, describe in parts:
+    for role, folder, describe in parts:
         try:
-            if role not in known:
-                known[role] = describe(settings)
-            yield known[role]
+            if (role, folder) not in known:
+                known[role, folder] = describe(settings)
+            yield known[role, folder]
         except (ImagingError, TabularError, FusionError) as error:
             yield _missing(role, error_code(error))
 

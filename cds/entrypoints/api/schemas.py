@@ -5,6 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from cds.learning.feedback.cases import JudgedCase
+from cds.learning.feedback.truth import Dispute
 from cds.store.feedback import FeedbackKind
 from cds.store.jobs import Job, JobState
 from fusion.context import FractureType
@@ -73,6 +75,7 @@ class FeedbackContentOut(_Out):
     """The details of a feedback."""
 
     fracture: bool | None
+    unsure: bool | None = Field(description="True where an own read could not decide.")
     boxes: list[tuple[float, float, float, float]] = Field(description="x0, y0, x1, y1 in pixels of the radiograph.")
     fracture_type: FractureType | None
     weeks: float | None = Field(description="Weeks after the injury.")
@@ -93,6 +96,36 @@ class FeedbackOut(_Out):
     content: FeedbackContentOut
     supersedes: str | None
     model_versions: list[str]
+
+
+class ReaderOut(_Out):
+    """What one reader holds of a case."""
+
+    author: str
+    role: str
+    fracture: bool | None = Field(description="null where the reader did not say.")
+    independent: bool = Field(description="Said before the machine's read was shown.")
+
+
+class DisagreementOut(_Out):
+    """A case whose readers disagree."""
+
+    case_id: str
+    created: datetime = Field(description="When the case was assessed.")
+    disputes: list[Dispute] = Field(description="What the readers disagree on.")
+    call: str | None = Field(description="What the machine said of the radiograph.")
+    readers: list[ReaderOut]
+
+    @classmethod
+    def of(cls, judged: JudgedCase) -> "DisagreementOut":
+        """Of a case with its feedback."""
+        return cls(
+            case_id=judged.case.id,
+            created=judged.case.created,
+            disputes=list(judged.truth.disputes),
+            call=judged.facts.machine.call,
+            readers=[ReaderOut.model_validate(one) for one in judged.truth.readers],
+        )
 
 
 class JobErrorOut(_Out):
@@ -159,3 +192,5 @@ class HealthOut(_Out):
 
     status: str
     version: str
+    models_kept: dict[str, str] = {}
+    """Kinds whose chosen model cannot be used, so that the one before answers, to the code of the reason."""

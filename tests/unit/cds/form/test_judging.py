@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from cds.entrypoints.form.judging import agreement, keep_judgement, overlap, own_read
+from cds.entrypoints.form.judging import agreement, keep_judgement, keep_outcome, own_read
 from cds.errors import InputError
+from cds.learning.feedback.outcomes import FollowUp, follow_up
+from cds.learning.feedback.places import overlap
 from cds.settings import Settings
 from cds.store.cases import NamedFile
 from cds.store.feedback import FeedbackContent, FeedbackKind
@@ -78,3 +80,16 @@ def test_a_judgement_is_stored_and_replaced(tmp_path: Path) -> None:
             keep_judgement(store, result.case_id, {"kind": "outcome"}, author="a", role="clinician")
     finally:
         store.close()
+
+
+def test_a_clear_image_can_be_agreed_with_and_every_look_is_kept(tmp_path: Path) -> None:
+    store = open_store(Settings(data_dir=tmp_path))
+    report = NamedFile(name="report.html", media_type="text/html", content=b"<p></p>")
+    case_id = store.cases.save(fakes.full_input(), cases.full_case(), actor="web:anna", reports=[report]).id
+    keep_judgement(store, case_id, {"kind": "agree"}, author="anna", role="clinician")
+    for weeks, united in ((6.0, False), (12.0, True)):
+        keep_outcome(store, case_id, {"weeks": weeks, "united": united}, author="anna", role="clinician")
+    (agreed,) = [one for one in store.feedback.of_case(case_id) if one.kind is FeedbackKind.AGREE]
+    assert agreed.finding is None
+    assert follow_up(store.feedback.of_case(case_id)) == FollowUp(lower=6.0, upper=12.0)
+    store.close()
