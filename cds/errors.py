@@ -11,6 +11,7 @@ Exit codes of the command line
 7   an output cannot be written
 8   the FHIR or DICOMweb server does not answer, or refuses
 9   the workers of a screening died, or the cluster cannot be used; what is finished is not done again
+10  the gate refused a candidate model; the model in use stays
 70  an internal error; the log holds the place in the code under a short reference, never patient data
 
 Error tree of this package
@@ -44,6 +45,8 @@ CdsError
   TooManyRequestsError more was asked than the limit allows
   TamperedAuditError   the audit trail is not as it was written
   JobStoppedError      the work on a job was stopped between two steps
+  ModelStoreError      the models of this site cannot be read or changed
+  FederationError      several hospitals cannot learn together; its kinds stand in `cds.learning.federated.errors`
   HookError            a CDS Hooks call cannot be answered; its kinds stand in `cds.hooks.errors`
 """
 
@@ -76,6 +79,7 @@ class ExitCode(IntEnum):
     OUTPUT = 7
     SERVER = 8
     WORKERS = 9
+    REFUSED = 10
     INTERNAL = 70
 
 
@@ -311,6 +315,12 @@ class UnauthorisedError(CdsError):
         )
 
 
+class LaunchRefusedError(CdsError):
+    """A login or a launch that was begun elsewhere does not lead in."""
+
+    code = "cds.access.launch"
+
+
 class ForbiddenError(CdsError):
     """Who asks is known, and may not do this."""
 
@@ -341,6 +351,18 @@ class TamperedAuditError(CdsError):
     """The audit trail is not as it was written."""
 
     code = "cds.audit.tampered"
+
+
+class ModelStoreError(CdsError):
+    """The models of this site cannot be read or changed; the model in use stays."""
+
+    code = "cds.models.unusable"
+
+
+class FederationError(CdsError):
+    """Several hospitals cannot learn together; the state on disk stays as it was after the last round."""
+
+    code = "cds.federation.error"
 
 
 class HookError(CdsError):
@@ -418,9 +440,15 @@ _RULES: tuple[_Rule, ...] = (
     _Rule(ConflictError, "", ExitCode.USAGE, 409, "The request contradicts what is stored"),
     _Rule(StoreError, "", ExitCode.OUTPUT, 503, "The store cannot be used"),
     _Rule(UnauthorisedError, "", ExitCode.USAGE, 401, "Access denied"),
+    _Rule(LaunchRefusedError, "", ExitCode.USAGE, 400, "The login did not succeed"),
     _Rule(ForbiddenError, "", ExitCode.USAGE, 403, "Access denied"),
     _Rule(TooManyRequestsError, "", ExitCode.SERVER, 429, "Too much at once"),
     _Rule(TamperedAuditError, "", ExitCode.OUTPUT, 500, "The audit trail cannot be relied on"),
+    _Rule(ModelStoreError, "", ExitCode.ARTIFACT, 503, "The models of this site cannot be used"),
+    _Rule(FederationError, "cds.federation.server_lost", ExitCode.SERVER, 502, "The federation's server is away"),
+    _Rule(FederationError, "cds.federation.too_few", ExitCode.SERVER, 503, "The federation has too few hospitals"),
+    _Rule(FederationError, "cds.federation.state", ExitCode.OUTPUT, 503, "The federation's state cannot be used"),
+    _Rule(FederationError, "", ExitCode.USAGE, 422, "The federation cannot go on like this"),
     _Rule(HookError, "cds.hooks.client", ExitCode.USAGE, 401, "The client is not known here"),
     _Rule(HookError, "cds.hooks.service", ExitCode.USAGE, 404, "There is no such service"),
     _Rule(HookError, "cds.hooks.data", ExitCode.RECORD, 412, "Patient data that are needed are missing"),

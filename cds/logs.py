@@ -12,8 +12,18 @@ import traceback
 import warnings
 from types import TracebackType
 
-CHATTY_LIBRARIES = ("pydicom", "highdicom", "fhir", "PIL", "multipart", "python_multipart", "httpx", "httpcore")
-"""Loggers whose messages quote the data they read, or the addresses they ask for."""
+CHATTY_LIBRARIES = (
+    "pydicom",
+    "highdicom",
+    "fhir",
+    "PIL",
+    "multipart",
+    "python_multipart",
+    "httpx",
+    "httpcore",
+    "uvicorn.access",
+)
+"""Loggers whose messages quote the data they read, or the addresses that they ask for or are asked for."""
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 

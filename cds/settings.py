@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     """Folder of the networks for skeletal age and their manifest; None means the ones shipped with the package."""
     healing_dir: Path | None = None
     """Folder of a model of this site's healing times (``cds train healing``); None means published figures alone."""
+    follow_models: bool = True
+    """Where no folder is named above: use the model that was promoted at this site (``cds learn promote``), and take a
+    change up between two cases; off means the shipped models."""
     runtime: Runtime = Runtime.AUTO
     """What runs the network."""
     accurate: bool = False
@@ -124,6 +127,20 @@ class Settings(BaseSettings):
     """Value of that claim to role here; who has none of them is refused."""
     oidc_clock_skew_seconds: Annotated[int, Field(ge=0, le=300)] = 60
     """How far the issuer's clock may be off, in seconds."""
+    oidc_client_id: str | None = None
+    """Our client id with that issuer: the login page then offers to log in there (authorization code with PKCE)."""
+    oidc_client_secret_file: Path | None = None
+    """File with the secret of that client; None: a public client, which PKCE alone protects."""
+    public_url: str | None = None
+    """Address under which browsers see this service, such as ``https://cds.example``; None: the one they ask for."""
+    smart_client_id: str | None = None
+    """Client id under which EHRs launch the form (SMART App Launch) at ``/launch``; None: nobody can."""
+    smart_issuers: tuple[str, ...] = ()
+    """FHIR servers (``iss``) whose EHR may launch the form; any other is refused unasked."""
+    smart_key_file: Path | None = None
+    """Private key of that client (PEM or JWK, RS384 or ES384); None: a public client, which PKCE alone protects."""
+    smart_scope: str | None = None
+    """Scopes to ask for at a launch; None: the patient of the launch, read access to what is read."""
     session_hours: Annotated[float, Field(gt=0, le=168)] = 10.0
     """How long a browser stays logged in."""
     requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = 1200
@@ -152,6 +169,8 @@ class Settings(BaseSettings):
     """Web origins whose pages may call CDS Hooks from a browser (CORS); ``*`` allows every page."""
     hooks_fhir_servers: tuple[str, ...] = ()
     """Base addresses of FHIR servers that a CDS Hooks call may have read; any other ``fhirServer`` is not asked."""
+    private_hosts: tuple[str, ...] = ()
+    """Hosts of `hooks_fhir_servers`, `hooks_clients` and `oidc_keys` whose names may lead into a private network."""
     hooks_fhir_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
     """Longest time for reading from such a server, in seconds."""
     hooks_null_prefetch: Literal["empty", "missing"] = "empty"
@@ -163,7 +182,8 @@ class Settings(BaseSettings):
     hooks_max_request_mib: Annotated[int, Field(ge=1, le=512)] = 16
     """Largest CDS Hooks request, in MiB."""
     hooks_feedback_log: Path | None = None
-    """JSON-lines file for cards and what became of them; None: ``hooks-feedback.jsonl`` in `data_dir`."""
+    """JSON-lines file for cards and what became of them where there is no store, which keeps them otherwise; with the
+    store off and no file named here, nothing is kept."""
 
     audit_log: Annotated[Path | None, BeforeValidator(_off_is_none)] = Field(default_factory=default_audit_log)
     """JSON-lines file that every assessment is recorded in, without patient data; ``off`` keeps no record."""
@@ -211,6 +231,8 @@ class Settings(BaseSettings):
     """A worker with more memory ends after its job, with half as much again at once; it is replaced, in MiB."""
     worker_lease_seconds: Annotated[float, Field(ge=1, le=3600)] = 60.0
     """A job whose worker was silent for so long is taken over by another one."""
+    worker_job_seconds: Annotated[float, Field(ge=1, le=86_400)] = 900.0
+    """A job that takes longer ends its worker; like one that took too much memory it is tried once more."""
     shutdown_seconds: Annotated[float, Field(ge=0, le=600)] = 30.0
     """How long a stop waits for what runs; a job that takes longer is given back to the queue."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"

@@ -13,7 +13,9 @@ Map
 ``service``         what API and form share: raw inputs to one result.
 ``hooks``           CDS Hooks over HTTP; ``hooks_service`` answers one call of it.
 ``problems``        errors on the wire.
+``tls_reload``      takes a renewed certificate up while the service runs.
 ``guards``          size limit and privacy headers.
 ``auth``            the gate in front of every route, the login page, rate limits; ``auth_audit`` notes who opened what.
+``oidc_login``      the form's login at the hospital's OpenID Connect issuer; ``launch`` SMART App Launch from an EHR.
 ``access_commands`` ``cds access``; ``audit_commands`` ``cds audit``; ``privacy_commands`` ``cds privacy``.
 """

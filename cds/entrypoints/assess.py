@@ -58,7 +58,7 @@ def assess_files(
         bone_age: whether skeletal age is wanted; None means of hands of children by the record.
         servers: where else record and radiograph may come from.
         verbose: say on standard error what was fetched from servers.
-        language: of the report, the PDF and the patient page.
+        language: of the report, the PDF, the patient page and the summary.
 
     Raises:
         Exception: everything that `cds.errors.explain` knows.
@@ -89,7 +89,7 @@ def assess_files(
     wanted = (*formats, ReportFormat.FHIR) if servers.send and ReportFormat.FHIR not in formats else formats
     written = write_artifacts(out, render_files(result, wanted, language), inputs=inputs)
     if not quiet:
-        show_summary(result, written)
+        show_summary(result, written, language)
     if servers.send:
         _send(settings, out, quiet=quiet)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from cds.errors import InputError, InputKind, InputTooLargeError, Problem, explain
+from cds.localisation.language import Language
 
 if TYPE_CHECKING:  # at run time it would load numpy, which --help need not wait for
     from cds.case import CaseResult
@@ -69,10 +70,10 @@ def keyboard_actor() -> str:
         return f"cli:uid-{os.getuid()}"
 
 
-def show_summary(result: "CaseResult", files: Sequence[Path]) -> None:
-    """Print the summary of a case, and the files that were written, to standard output."""
+def show_summary(result: "CaseResult", files: Sequence[Path], language: Language = Language.EN) -> None:
+    """Print the summary of a case, and the files that were written, to standard output, in the reader's language."""
     from rich.console import Console
 
     from cds.presenters.summary import print_summary
 
-    print_summary(result, Console(), files)
+    print_summary(result, Console(), files, language)

@@ -159,7 +159,7 @@ def split_data(
 
 @data_app.command("deidentify")
 def deidentify_data(
-    source: Annotated[Path, typer.Argument(metavar="IN", exists=True, help="DICOM file, or folder of them.")],
+    source: Annotated[Path, typer.Argument(metavar="IN", exists=True, help="DICOM, PNG or JPEG file, or folder.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", file_okay=False, help="New folder for the results.")],
     key_file: Annotated[
         Path | None,
@@ -177,7 +177,7 @@ def deidentify_data(
         Path | None, typer.Option(dir_okay=False, help="Table of old and new names, for you only; outside OUT.")
     ] = None,
 ) -> None:
-    """De-identify DICOM radiographs (PS3.15) and mask text burned in near the borders. Look before you send."""
+    """De-identify radiographs (DICOM by PS3.15, PNG, JPEG) and mask text burned in near the borders. Look at each."""
     with failures_explained():
         import os
 
@@ -191,6 +191,8 @@ def deidentify_data(
         options = DeidentifyOptions(key=key, shift_dates=shift_dates, keep_characteristics=keep_characteristics)
         done = deidentify_folder(source, out, options, mapping=mapping)
         print(f"{out}: {done.written} files of {done.patients} patients, text masked in {done.masked}")
+        if done.pictures:
+            print(f"{done.pictures} of them are PNG or JPEG: they name no patient, so each counts as one")
         for name in done.review:
             print(f"look at {name}: it says text is burned in, and none was found")
         for number, code in done.refused:

@@ -13,6 +13,7 @@ from cds.batch.local import LocalExecutor
 from cds.batch.run import Executor, ScreenRequest, ScreenResult, screen
 from cds.batch.run import Progress as Report
 from cds.bootstrap import load_risk_engine, load_settings
+from cds.learning.models import with_current_models
 from cds.logs import configure_logging
 from cds.options import ScreenEngine
 from cds.version import engine_version
@@ -43,7 +44,7 @@ def screen_files(
         listed: Patients named in the summary.
         quiet: Print nothing but errors.
     """
-    settings = load_settings()
+    settings = with_current_models(load_settings())
     configure_logging(settings.log_level)
     request = ScreenRequest(
         source=source,

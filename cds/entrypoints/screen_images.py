@@ -9,6 +9,7 @@ from cds.batch.images import ImageRequest, ImageResult, screen_images
 from cds.bootstrap import load_settings
 from cds.entrypoints.console import keyboard_actor
 from cds.entrypoints.screen import chosen_executor, progress_bar
+from cds.learning.models import with_current_models
 from cds.logs import configure_logging
 from cds.options import ScreenEngine
 from cds.version import engine_version
@@ -39,7 +40,7 @@ def screen_worklist(
         reports: Folder for a JSON report of each case, or None.
         quiet: Print nothing but errors.
     """
-    settings = load_settings()
+    settings = with_current_models(load_settings())
     configure_logging(settings.log_level)
     request = ImageRequest(
         worklist=worklist,

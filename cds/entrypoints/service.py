@@ -14,6 +14,7 @@ from cds.options import ReportFormat
 from cds.outputs import render
 from cds.pipeline import Engines, handle_case, model_versions
 from cds.settings import Settings
+from cds.smart_launch import SmartLaunches
 from cds.store.cases import StoredCase
 from cds.store.opening import Store
 from cds.version import engine_version
@@ -36,6 +37,8 @@ class Service:
     store: Store | None = None
     """Where cases are kept; None keeps nothing."""
     metrics: Metrics = field(default_factory=Metrics)
+    launches: SmartLaunches | None = None
+    """Patients whom an EHR opened the form for; None where no EHR does."""
 
     def assess(
         self,

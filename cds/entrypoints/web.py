@@ -10,6 +10,7 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import NoReturn
 
 import uvicorn
@@ -23,7 +24,7 @@ from cds.bootstrap import build_audit_trail, build_engines, warm_up
 from cds.entrypoints.api.assess import assess_router
 from cds.entrypoints.api.cases import cases_router
 from cds.entrypoints.api.elsewhere import add_elsewhere
-from cds.entrypoints.api.feedback import feedback_router
+from cds.entrypoints.api.feedback import disagreements_router, feedback_router
 from cds.entrypoints.api.health import health_router
 from cds.entrypoints.api.jobs import jobs_router
 from cds.entrypoints.api.models import models_router
@@ -32,15 +33,19 @@ from cds.entrypoints.api.routes import problems
 from cds.entrypoints.auth import install_access, mount_login
 from cds.entrypoints.auth_audit import AccessAudit
 from cds.entrypoints.guards import BodyLimit, PrivacyHeaders
-from cds.entrypoints.hooks import HooksCors, mount_hooks
+from cds.entrypoints.hooks import HooksCors, build_feedback_store, mount_hooks
+from cds.entrypoints.launch import mount_launch
+from cds.entrypoints.oidc_login import build_oidc_login, mount_oidc_login
 from cds.entrypoints.problems import install_problem_handlers
 from cds.entrypoints.service import Service
+from cds.entrypoints.tls_reload import renewed_when_changed
 from cds.errors import explain
 from cds.logs import configure_logging
 from cds.pipeline import Engines
 from cds.security.access import build_gate, check_bind
 from cds.security.secrets import tls_files
 from cds.settings import MEBIBYTE, Settings
+from cds.smart_launch import build_launches
 from cds.store.opening import Store, open_store
 from cds.version import engine_version
 from cds.work.gate import Turnstile
@@ -71,6 +76,7 @@ def create_app(
         store: where cases are kept, open; the caller closes it. None keeps nothing.
         workers: whether worker processes for jobs run as long as the service, and what makes their engines.
     """
+    from cds.entrypoints.drift_web import mount_drift
     from cds.entrypoints.evidence_web import mount_evidence
     from cds.entrypoints.form import discard_uploads, mount_form
 
@@ -79,7 +85,10 @@ def create_app(
         engines=engines or build_engines(settings),
         audit=audit or build_audit_trail(settings, store),
         store=store,
+        launches=build_launches(settings),
     )
+    if service.engines.models is not None:
+        service.engines.models.tell = partial(service.metrics.model_failed, where="web")
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -103,16 +112,21 @@ def create_app(
     gate = build_gate(settings, None if store is None else store.database)
     check_bind(settings, gate)
     install_problem_handlers(app)
-    mount_login(app, gate)
+    oidc_login = build_oidc_login(settings)
+    mount_login(app, gate, service.audit, oidc=oidc_login is not None)
+    mount_oidc_login(app, settings, oidc_login, gate, service.audit)
+    mount_launch(app, settings, service.launches, service.audit)
     mount_evidence(app)
+    mount_drift(app, service)
     _add_api(app, service, described=[] if gate.is_open else [Security(_SCHEME)])
-    mount_hooks(app, settings=settings, engines=service.engines, audit=service.audit)
+    cards = build_feedback_store(settings, store)
+    mount_hooks(app, settings=settings, engines=service.engines, audit=service.audit, feedback=cards)
 
     mount_form(app, service)
     if store is not None:
         kept = store.cases
         app.add_middleware(AccessAudit, trail=service.audit, patient_of=lambda one: kept.get(one).patient_key)
-    install_access(app, gate, requests_per_minute=settings.requests_per_minute)
+    install_access(app, gate, requests_per_minute=settings.requests_per_minute, trail=service.audit)
     # The JSON of the API holds the image in base64: four bytes for three.
     limit = settings.max_image_bytes * 4 // 3 + settings.max_record_bytes + FORM_OVERHEAD_BYTES
     app.add_middleware(BodyLimit, limit_bytes=limit)
@@ -158,6 +172,7 @@ def _serve(app: FastAPI, settings: Settings) -> None:
         server_header=False,
         ssl_certfile=certificate,
         ssl_keyfile=key,
+        ssl_context_factory=None if certificate is None or key is None else renewed_when_changed(certificate, key),
         timeout_graceful_shutdown=max(1, round(settings.shutdown_seconds)),
     )
 
@@ -187,6 +202,7 @@ def _add_api(app: FastAPI, service: Service, *, described: Sequence[params.Depen
         jobs_router(service),
         cases_router(service),
         feedback_router(service),
+        disagreements_router(service),
         models_router(settings),
     ):
         app.include_router(router, dependencies=described)

@@ -1,14 +1,17 @@
 """Which servers may be asked: an allow-list of base addresses, and what their names may resolve to.
 
-A request that names a server (``fhirServer``, a JWKS, a webhook) must not make this service reach into its own network
-(server-side request forgery). So an address is compared as a whole, after normalisation, with a list of base addresses;
-a redirect is judged like a new address; and a name on a list of public servers may not resolve to a private address.
+A request that names a server (``fhirServer``, the issuer whose JWKS is read) must not make this service reach into its
+own network (server-side request forgery). So an address is compared as a whole, after normalisation, with a list of
+base addresses; a redirect is judged like a new address; a name on the list may not resolve to a private address unless
+it is said to be one of the hospital's own; and what was judged is what is connected to (`cds.security.pinning`), so
+that a name that resolves to something else a moment later (DNS rebinding) gains nothing.
 """
 
 import ipaddress
 import posixpath
 import socket
 from collections.abc import Callable, Collection, Iterable
+from enum import Enum, auto
 from urllib.parse import unquote
 
 import httpx
@@ -17,8 +20,20 @@ from cds.errors import SettingsError
 from fhir_adapters.client.addresses import base_address, origin
 from fhir_adapters.errors import ServerAddressError
 
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_COMPATIBLE = ipaddress.IPv6Network("::/96")
 Resolver = Callable[[str], Iterable[str]]
 """Gives the addresses of a host name."""
+
+
+class Reach(Enum):
+    """Where an address leads."""
+
+    PUBLIC = auto()
+    PRIVATE = auto()
+    """Into a network of somebody's own."""
+    INSIDE = auto()
+    """To this machine, to what only machines beside it can reach (cloud metadata), or to no single machine."""
 
 
 def resolve(host: str) -> tuple[str, ...]:
@@ -40,8 +55,8 @@ class AllowedServers:
 
         Args:
             bases: such as ``https://ehr.example/fhir``; everything below each is allowed.
-            private_ok: host names that may resolve to private addresses (a hospital's own network); a host given as a
-                private address in `bases` is one by itself.
+            private_ok: host names that may resolve to private addresses (a hospital's own network), though not to this
+                machine or its link; a host given as an address in `bases` is allowed by itself, whatever it is.
             resolver: names to addresses.
 
         Raises:
@@ -53,9 +68,8 @@ class AllowedServers:
             raise SettingsError(
                 "An address on a list of allowed servers cannot be used.", remedy=error.remedy
             ) from None
-        self._private_ok = {one.lower() for one in private_ok} | {
-            one.host for one in self._bases if _private(one.host) is not None
-        }
+        self._private_ok = frozenset(one.lower() for one in private_ok)
+        self._literal = frozenset(one.host for one in self._bases if reach_of(one.host) is not None)
         self._resolver = resolver
 
     def check(self, address: str) -> httpx.URL:
@@ -68,20 +82,44 @@ class AllowedServers:
             url = httpx.URL(address)
         except (httpx.InvalidURL, ValueError, TypeError):
             raise ServerAddressError("The address of the server cannot be read.") from None
-        if url.userinfo or not any(_below(url, base) for base in self._bases):
-            raise ServerAddressError("The server is not on the list of allowed ones.")
-        self._check_names(url.host)
+        self.places(url)
         return url
 
-    def _check_names(self, host: str) -> None:
-        if host.lower() in self._private_ok:
-            return
-        try:
-            found = [host] if _private(host) is not None else list(self._resolver(host))
-        except OSError:
-            raise ServerAddressError("The name of the server cannot be resolved.") from None
-        if not found or any(_private(one) is not False for one in found):
-            raise ServerAddressError("The name of the server leads into a private network.")
+    def places(self, url: httpx.URL) -> tuple[str, ...]:
+        """The network addresses to connect to for an address that may be asked, best first.
+
+        Raises:
+            ServerAddressError: as `check`.
+        """
+        if url.userinfo or not any(_below(url, base) for base in self._bases):
+            raise ServerAddressError("The server is not on the list of allowed ones.")
+        found = looked_up(url.host, self._resolver)
+        if url.host in self._literal:
+            return found
+        worst = {Reach.PUBLIC, Reach.PRIVATE} if url.host.lower() in self._private_ok else {Reach.PUBLIC}
+        if any(reach_of(one) not in worst for one in found):
+            raise ServerAddressError(
+                "The name of the server leads into a private network.",
+                remedy="Name its host in FRACTURE_CDS_PRIVATE_HOSTS if it is a server of the hospital's own network.",
+            )
+        return found
+
+
+def looked_up(host: str, resolver: Resolver = resolve) -> tuple[str, ...]:
+    """The network addresses of a host name, or the address itself.
+
+    Raises:
+        ServerAddressError: the name is not known.
+    """
+    if reach_of(host) is not None and not _is_localhost(host):
+        return (host,)
+    try:
+        found = tuple(resolver(host))
+    except (OSError, UnicodeError):
+        found = ()
+    if not found:
+        raise ServerAddressError("The name of the server cannot be resolved.")
+    return found
 
 
 def _below(url: httpx.URL, base: httpx.URL) -> bool:
@@ -94,8 +132,8 @@ def _below(url: httpx.URL, base: httpx.URL) -> bool:
     return origin(url) == origin(base) and inside
 
 
-def _private(host: str) -> bool | None:
-    """Whether an address is anything but public; None for a name.
+def reach_of(host: str) -> Reach | None:
+    """Where an address leads; None for a name, save those of this machine.
 
     Every writing that an operating system takes for an address counts: decimal, octal, mapped into IPv6.
     """
@@ -105,10 +143,22 @@ def _private(host: str) -> bool | None:
     except ValueError:
         try:
             address = ipaddress.IPv4Address(socket.inet_aton(text))
-        except OSError:
-            return True if host == "localhost" or host.endswith(".localhost") else None
+        except (OSError, UnicodeError):
+            return Reach.INSIDE if _is_localhost(host) else None
     if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if inner is not None:
-            return not inner.is_global
-    return not address.is_global or address.is_multicast
+        address = address.ipv4_mapped or address.sixtofour or _translated(address) or address
+    if address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified:
+        return Reach.INSIDE
+    return Reach.PUBLIC if address.is_global else Reach.PRIVATE
+
+
+def _translated(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address behind the well-known prefix of NAT64 (RFC 6052), or in the low bits (RFC 4291, deprecated)."""
+    if address in _NAT64 or (address in _COMPATIBLE and int(address) > 0xFFFF):
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return None
+
+
+def _is_localhost(host: str) -> bool:
+    name = host.lower().rstrip(".")
+    return name == "localhost" or name.endswith(".localhost")

@@ -13,7 +13,7 @@ import jwt
 from orjson import JSONDecodeError
 
 from cds.errors import SettingsError, UnauthorisedError
-from cds.hooks.trust import KeyReader, parse_keys, read_key_set, require_https, usable_key
+from cds.hooks.trust import KeyReader, key_reader, parse_keys, read_key_set, require_https, usable_key
 from cds.security.roles import Principal, PrincipalKind, Role, tail
 from cds.settings import Settings
 from fhir_adapters.errors import FhirError
@@ -163,25 +163,30 @@ class OidcTrust:
         return wanted and now - self._tried > KEYS_AGAIN_S
 
 
-def build_oidc(settings: Settings) -> OidcTrust | None:
+def build_oidc(settings: Settings, *, audience: str | None = None) -> OidcTrust | None:
     """The check that the settings ask for; None where no issuer is set.
+
+    Args:
+        settings: the issuer.
+        audience: of identity tokens: our client id; None: what the settings say of access tokens.
 
     Raises:
         SettingsError: the issuer is set without audience, keys or roles, or one of them cannot be used.
     """
     if settings.oidc_issuer is None:
         return None
-    if not settings.oidc_audience or not settings.oidc_keys or not settings.oidc_roles:
+    if not (audience or settings.oidc_audience) or not settings.oidc_keys or not settings.oidc_roles:
         raise SettingsError(
             "OpenID Connect is set up in part only.",
             remedy="Set FRACTURE_CDS_OIDC_AUDIENCE, FRACTURE_CDS_OIDC_KEYS and FRACTURE_CDS_OIDC_ROLES as well.",
         )
     return OidcTrust(
         issuer=settings.oidc_issuer,
-        audience=settings.oidc_audience,
+        audience=audience or settings.oidc_audience or "",
         keys=settings.oidc_keys,
         algorithms=settings.oidc_algorithms,
         role_claim=settings.oidc_role_claim,
         roles={value: Role(role) for value, role in settings.oidc_roles.items()},
         skew_s=settings.oidc_clock_skew_seconds,
+        read_keys=key_reader(settings),
     )

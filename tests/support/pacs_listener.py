@@ -1,6 +1,7 @@
 """``cds pacs listen`` with engines that answer at once, for tests; also as a program: it can be killed.
 
-``python -m tests.support.pacs_listener FOLDER PORT [--send-to HOST:PORT:AET | --stow URL] [--delay SECONDS]``
+``python -m tests.support.pacs_listener FOLDER PORT [--send-to HOST:PORT:AET | --stow URL] [--delay SECONDS]``; the
+database is that of ``FRACTURE_CDS_DATABASE_URL``, if set.
 """
 
 import argparse

@@ -34,6 +34,8 @@ class PostgresServer:
     """A server that a test may stop and start again."""
 
     url: str
+    socket_url: str
+    """The same server over a socket in a folder, which other network namespaces reach, too."""
     start: Callable[[], None]
     stop: Callable[[], None]
 
@@ -67,7 +69,7 @@ def postgres_server() -> Iterator[PostgresServer]:
         **quiet,
         **as_user,  # type: ignore[call-overload]
     )
-    options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories= -c fsync=off"
+    options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder} -c fsync=off"
     control = [programs / "pg_ctl", "-D", data, "-w", "-o", options]
 
     def start() -> None:
@@ -78,7 +80,9 @@ def postgres_server() -> Iterator[PostgresServer]:
 
     start()
     try:
-        yield PostgresServer(f"postgresql://cds@127.0.0.1:{port}/postgres", start, stop)
+        folder.chmod(0o711)
+        by_socket = f"postgresql://cds@/postgres?host={folder}&port={port}"
+        yield PostgresServer(f"postgresql://cds@127.0.0.1:{port}/postgres", by_socket, start, stop)
     finally:
         stop()
         shutil.rmtree(folder, ignore_errors=True)

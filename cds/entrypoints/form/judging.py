@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cds.errors import InputError
+from cds.learning.feedback.places import SAME_PLACE, overlap
 from cds.presenters import wording
 from cds.store.feedback import Box, Feedback, FeedbackContent, FeedbackKind, from_json
 from cds.store.opening import Store
 
 JUDGEMENTS = (FeedbackKind.AGREE, FeedbackKind.CORRECT, FeedbackKind.REJECT, FeedbackKind.MISSED)
 READS = {"yes": True, "no": False, "unsure": None}
-OVERLAP = 0.1
-"""Boxes that share less than this part of their union are taken as two places."""
 
 
 def keep_judgement(store: Store, case_id: str, said: Mapping[str, Any], *, author: str, role: str) -> None:
@@ -80,6 +79,7 @@ def feedback_view(found: Sequence[Feedback], *, author: str) -> list[dict[str, A
             "id": one.id,
             "kind": one.kind.value,
             "finding": one.finding,
+            "fracture": one.content.fracture,
             "boxes": [list(box) for box in one.content.boxes],
             "type": None if one.content.fracture_type is None else one.content.fracture_type.value,
             "weeks": one.content.weeks,
@@ -116,21 +116,11 @@ def _places(own: Sequence[Box], view: Mapping[str, Any] | None) -> str:
     """Which of the machine's places the own boxes meet."""
     if not own or view is None:
         return ""
-    met = [one["number"] for one in view["detections"] if any(overlap(box, one["box"]) >= OVERLAP for box in own)]
+    met = [one["number"] for one in view["detections"] if any(overlap(box, one["box"]) >= SAME_PLACE for box in own)]
     if not met:
         return " None of your boxes lies on a place that the machine marked."
     named = ", ".join(str(number) for number in met)
     return f" Your boxes meet the machine's place {named}."
-
-
-def overlap(one: Sequence[float], other: Sequence[float]) -> float:
-    """Shared area of two boxes (x0, y0, x1, y1) as a part of their union, 0..1."""
-    wide = min(one[2], other[2]) - max(one[0], other[0])
-    high = min(one[3], other[3]) - max(one[1], other[1])
-    if wide <= 0 or high <= 0:
-        return 0.0
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
-    return wide * high / (sum(areas) - wide * high)
 
 
 def _kind(value: object) -> FeedbackKind:

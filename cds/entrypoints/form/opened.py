@@ -3,12 +3,14 @@
 import base64
 import io
 import json
+import time
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cds.case import CaseResult
+from cds.entrypoints.evidence_web import ADDRESS as EVIDENCE_PAGE
 from cds.entrypoints.form.judging import agreement, feedback_view
 from cds.entrypoints.service import Service
 from cds.errors import InputError
@@ -18,16 +20,20 @@ from cds.outputs import FILE_KINDS, render
 from cds.presenters import wording
 from cds.presenters.viewer.payload import blind, picture, view_of
 from cds.settings import Settings
+from cds.smart_launch import Launched
 from cds.store.cases import IMAGE, NamedFile, StoredCase
 from cds.store.feedback import FeedbackContent, FeedbackKind
 from cds.work.keeping import report_name
 from fusion.context import FractureType
+from imaging.results import FractureCall
 
 if TYPE_CHECKING:
     from cds.pacs.destinations import Destination
 
 VIEW_FILE = "viewer.json"
 """What the viewer draws, among the files of a case, so that a kept case opens as it was shown."""
+SERVER_FILE = "server.json"
+"""Names the FHIR server of a record that came by a launch from elsewhere than `Settings.fhir_server`."""
 EXPORTS: tuple[tuple[ReportFormat, str], ...] = (
     (ReportFormat.HTML, "HTML"),
     (ReportFormat.PDF, "PDF"),
@@ -38,6 +44,8 @@ EXPORTS: tuple[tuple[ReportFormat, str], ...] = (
 )
 NO_STORE = "This server keeps no cases, so nothing can be stored."
 SIGN_FIRST = "Sign the report first."
+NO_EHR = "No FHIR server is set (FRACTURE_CDS_FHIR_SERVER)."
+LAUNCH_OVER = "The record came from another EHR, by a launch that has ended."
 Json = dict[str, Any]
 
 
@@ -65,10 +73,22 @@ class OpenCase:
     """The clinician reads first: nothing of the machine's goes to the browser."""
     read: FeedbackContent | None = None
     """The own read of this page."""
+    server: str | None = None
+    """FHIR server of the record, where it is another than the one that the settings name."""
+    launched: Launched | None = field(default=None, repr=False)
+    """The launch that the record came by; None of a case from the history."""
 
 
-def opened_result(service: Service, result: CaseResult, *, read_first: bool) -> OpenCase:
-    """A case that was just assessed; the viewer's data are kept with it.
+def opened_result(
+    service: Service, result: CaseResult, *, read_first: bool, launched: Launched | None = None
+) -> OpenCase:
+    """A case that was just assessed; the viewer's data are kept with it, and where its record came from.
+
+    Args:
+        service: with its store.
+        result: of the assessment.
+        read_first: whether the clinician reads first.
+        launched: the launch that the record came by; None for none.
 
     Raises:
         StoreError: they could not be kept.
@@ -79,6 +99,12 @@ def opened_result(service: Service, result: CaseResult, *, read_first: bool) -> 
         service.store.cases.add_file(
             result.case_id, NamedFile(name=VIEW_FILE, media_type="application/json", content=content)
         )
+    server = None if launched is None or launched.server == service.settings.fhir_server else launched.server
+    if service.store is not None and server is not None:
+        content = json.dumps({"fhir_server": server}).encode()
+        service.store.cases.add_file(
+            result.case_id, NamedFile(name=SERVER_FILE, media_type="application/json", content=content)
+        )
     return OpenCase(
         case_id=result.case_id,
         title=result.assessment.summary.text,
@@ -86,10 +112,12 @@ def opened_result(service: Service, result: CaseResult, *, read_first: bool) -> 
         patient=None if result.patient is None else result.patient.patient_id,
         call=None if result.findings is None else result.findings.call.value,
         view=view,
-        report=render(result, ReportFormat.HTML).decode(),
+        report=render(result, ReportFormat.HTML, evidence_page=EVIDENCE_PAGE).decode(),
         result=result,
         stored=service.store is not None,
         blind=read_first and view is not None,
+        server=server,
+        launched=None if server is None else launched,
     )
 
 
@@ -115,6 +143,7 @@ def opened_stored(service: Service, case_id: str, *, author: str) -> OpenCase:
         signed_by=stored.signed_by,
         signed=None if stored.signed is None else wording.moment(stored.signed),
         read=mine[-1] if mine else None,
+        server=_stored_server(service, stored),
     )
 
 
@@ -130,6 +159,12 @@ def _stored_view(service: Service, stored: StoredCase) -> Json | None:
     pixels = picture(service.engines.read_image(cases.file(stored.id, IMAGE)[0]))
     alt = "Radiograph. The marks of this case are in its report."
     return {"image": pixels | {"alt": alt}, "spacing": None, "detections": [], "heat": []}
+
+
+def _stored_server(service: Service, stored: StoredCase) -> str | None:
+    if not any(one.name == SERVER_FILE for one in stored.files):
+        return None
+    return str(json.loads(service.opened().cases.file(stored.id, SERVER_FILE)[0])["fhir_server"])
 
 
 def page_data(service: Service, case: OpenCase, *, author: str) -> str:
@@ -151,6 +186,7 @@ def page_data(service: Service, case: OpenCase, *, author: str) -> str:
         "types": _types(),
         "judging": _judging(service),
         "send": {"ehr": _ehr_reason(service, case), "pacs": _pacs_reason(service, case)},
+        "clear": case.call == FractureCall.NOT_SEEN,
         "agreement": None if case.read is None else agreement(case.read, case.view, case.call),
     }
     return json.dumps(told | case_data(service, case))
@@ -227,7 +263,8 @@ def sent_to_ehr(service: Service, case: OpenCase, *, client: str) -> str:
 
     _refuse(_ehr_reason(service, case))
     content = base64.b64decode(exported(service, case, ReportFormat.FHIR, Language.EN, client=client)["content"])
-    return told(send_bundle(service.settings, content))
+    settings = service.settings if case.launched is None else case.launched.settings(service.settings)
+    return told(send_bundle(settings, content))
 
 
 def pacs_of(settings: Settings) -> "Destination | None":
@@ -313,11 +350,16 @@ def _export_reason(service: Service, case: OpenCase, chosen: ReportFormat) -> st
 def _ehr_reason(service: Service, case: OpenCase) -> str | None:
     return _first(
         (
-            (service.settings.fhir_server is None, "No FHIR server is set (FRACTURE_CDS_FHIR_SERVER)."),
+            (case.server is not None and not _launch_lasts(case), LAUNCH_OVER),
+            (case.server is None and service.settings.fhir_server is None, NO_EHR),
             (case.patient is None, "The case has no patient record."),
             (service.store is not None and case.signed_by is None, SIGN_FIRST),
         )
     )
+
+
+def _launch_lasts(case: OpenCase) -> bool:
+    return case.launched is not None and time.time() < case.launched.ends
 
 
 def _has_pacs(settings: Settings) -> bool:

@@ -1,6 +1,7 @@
 """The page: a case in, its result with the viewer, the history, the evidence."""
 
 import json
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -9,15 +10,19 @@ from typing import Any
 import gradio as gr
 from fastapi import FastAPI
 
+from cds.audit import AuditKind
 from cds.entrypoints.auth import principal_name
+from cds.entrypoints.drift_web import drift_tab
 from cds.entrypoints.evidence_web import evidence_tab
 from cds.entrypoints.form import opened
 from cds.entrypoints.form.history import ANY, history_data
 from cds.entrypoints.form.inputs import CaseInputs, case_inputs, raw_case
 from cds.entrypoints.form.judging import keep_judgement, keep_outcome, own_read
+from cds.entrypoints.form.launched import bind_launch, launched_patient
 from cds.entrypoints.form.opened import OpenCase
 from cds.entrypoints.form.people import ROLE, client_of
-from cds.entrypoints.form.running import problem_panel, progress_panel, run
+from cds.entrypoints.form.running import Tell, problem_panel, progress_panel, run
+from cds.entrypoints.form.trail import noted
 from cds.entrypoints.form.uploads import CLEANING_INTERVAL_S, UPLOAD_LIFETIME_S
 from cds.entrypoints.service import Service
 from cds.errors import InputError, explain
@@ -25,7 +30,9 @@ from cds.localisation.language import Language
 from cds.options import ReportFormat
 from cds.presenters import wording
 from cds.presenters.viewer.assets import script, style
+from cds.smart_launch import Launched
 from cds.store.feedback import FeedbackKind
+from cds.work.requests import RawCase
 
 CASE, RESULT, HISTORY = "case", "result", "history"
 CSS = """
@@ -37,6 +44,8 @@ CSS = """
 .running, .problem { padding: 10px 14px; border: 1px solid var(--border-color-primary); }
 .running li.now { font-weight: 600; }
 .problem { border-color: #b91c1c; border-left-width: 6px; }
+.launched { border-left: 6px solid #1d4ed8; padding: 8px 14px; }
+#launched:not(:has(p)) { display: none; }
 .upload .wrap { font-size: 0.9rem; min-height: 0; padding-top: 14px; }
 .upload .icon-wrap { display: none; }
 .found .wrap { flex-direction: column; align-items: stretch; }
@@ -70,6 +79,7 @@ list.show(props.value);
 watch('value', () => list.show(props.value));
 """
 )
+_CASE_ID = re.compile(r"[0-9a-fA-F-]{1,64}")
 _ROOT = '<div class="cds-root"></div>'
 Json = dict[str, Any]
 
@@ -121,7 +131,8 @@ def build_form(service: Service) -> gr.Blocks:
         state = gr.State(None, time_to_live=UPLOAD_LIFETIME_S)
         with gr.Tabs(selected=CASE) as tabs:
             with gr.Tab("Case", id=CASE, elem_id="case-tab"):
-                inputs = case_inputs(service.settings)
+                welcome = gr.HTML("", elem_id="launched")
+                inputs = case_inputs(service.settings, service.audit)
                 read_first = gr.Checkbox(
                     value=service.settings.own_read_first,
                     label="I read first: my own read is recorded before the machine's is shown",
@@ -137,8 +148,11 @@ def build_form(service: Service) -> gr.Blocks:
                 answer = gr.HTML("", html_template="<span></span>", js_on_load=_ANSWER_SCRIPT, elem_id="answer")
             with gr.Tab("History", id=HISTORY, elem_id="history-tab") as history_tab:
                 asked, kept = _history(service)
+            if service.store is not None:
+                drift_tab()
             evidence_tab()
         _bind_assess(service, inputs, read_first, button, (state, work, tabs, status))
+        bind_launch(service, form, inputs, welcome)
         _bind_acts(service, state, work, answer)
         _bind_history(service, history_tab, asked, kept, (state, work, tabs))
     return form
@@ -154,14 +168,24 @@ def _bind_assess(
 ) -> None:
     def assess(request: gr.Request, read_first: bool, *values: Any) -> Iterator[tuple[Any, ...]]:
         client = client_of(request)
-        for steps, outcome in run(service, lambda tell: raw_case(service.settings, values, tell), client=client):
+        used: list[Launched] = []
+
+        def launched(value: str) -> Launched:
+            used.append(launched_patient(service, request, value))
+            return used[-1]
+
+        def prepare(tell: Tell) -> RawCase:
+            return raw_case(service.settings, values, tell, launched)
+
+        for steps, outcome in run(service, prepare, client=client):
             if outcome is None:
                 yield gr.skip(), gr.skip(), gr.skip(), progress_panel(steps)
                 continue
             try:
                 if isinstance(outcome, Exception):
                     raise outcome
-                case = opened.opened_result(service, outcome, read_first=read_first)
+                launch = used[-1] if used else None
+                case = opened.opened_result(service, outcome, read_first=read_first, launched=launch)
                 page = opened.page_data(service, case, author=client)
             except Exception as error:  # told to the reader; the toolkit would print it with its message
                 yield None, None, gr.skip(), problem_panel(explain(error))
@@ -194,7 +218,9 @@ def _bind_acts(service: Service, state: gr.State, work: gr.HTML, answer: gr.HTML
         try:
             if case is None or said.get("case_id") != case.case_id:
                 raise InputError("The case is no longer open.", remedy="Assess it again, or open it from the history.")
-            after, page, told = _acted(service, case, said, client_of(request))
+            kind, target = _audited(case, said)
+            with noted(service.audit, request, kind, target=target, patient=case.patient):
+                after, page, told = _acted(service, case, said, client_of(request))
         except Exception as error:  # told to the reader
             problem = explain(error)
             told = {"said": f"{problem.why} {problem.remedy}", "bad": True}
@@ -209,6 +235,24 @@ def _bind_acts(service: Service, state: gr.State, work: gr.HTML, answer: gr.HTML
         show_progress="hidden",
         concurrency_limit=4,
     )
+
+
+def _audited(case: OpenCase, said: Mapping[str, Any]) -> tuple[AuditKind, str]:
+    """What an act is for the audit: kind and target."""
+    place = f"case/{case.case_id}"
+    match said.get("action"):
+        case "export":
+            # Only a name that is one of ours: what a browser sends may be anything.
+            chosen = said.get("format")
+            return AuditKind.EXPORT, f"{place}/reports/{chosen if chosen in set(ReportFormat) else 'unknown'}"
+        case "send_ehr":
+            return AuditKind.EXPORT, f"{place}/ehr"
+        case "send_pacs":
+            return AuditKind.EXPORT, f"{place}/pacs"
+        case "sign":
+            return AuditKind.UPDATE, f"{place}/sign"
+        case _:
+            return AuditKind.UPDATE, f"{place}/feedback"
 
 
 def _acted(service: Service, case: OpenCase, said: Mapping[str, Any], client: str) -> tuple[OpenCase, str | None, Json]:
@@ -274,10 +318,24 @@ def _history(service: Service) -> tuple[list[Any], gr.HTML]:
     return [text, urgency, signed], kept
 
 
+def _opened(service: Service, request: gr.Request, case_id: object, author: str) -> tuple[OpenCase, str]:
+    """A kept case and what the browser gets of it; that somebody looked is recorded first."""
+    wanted = case_id if isinstance(case_id, str) and _CASE_ID.fullmatch(case_id) else "unknown"
+    try:
+        case = opened.opened_stored(service, wanted, author=author)
+    except Exception:
+        with noted(service.audit, request, AuditKind.READ, target=f"case/{wanted}"):
+            raise
+    with noted(service.audit, request, AuditKind.READ, target=f"case/{wanted}", patient=case.patient):
+        return case, opened.page_data(service, case, author=author)
+
+
 def _bind_history(service: Service, tab: gr.Tab, asked: list[Any], kept: gr.HTML, shown: tuple[Any, ...]) -> None:
-    def listed(text: str, urgency: str, signed: str, cursor: str | None = None) -> str:
+    def listed(request: gr.Request, text: str, urgency: str, signed: str, cursor: str | None = None) -> str:
+        asked = {"text": text or "", "urgency": urgency, "signed": signed}
         try:
-            return history_data(service, text=text or "", urgency=urgency, signed=signed, cursor=cursor)
+            with noted(service.audit, request, AuditKind.QUERY, query=("history", asked)):
+                return history_data(service, text=text or "", urgency=urgency, signed=signed, cursor=cursor)
         except Exception as error:  # told to the reader
             problem = explain(error)
             return json.dumps({"rows": [], "note": f"{problem.why} {problem.remedy}", "cursor": None})
@@ -287,15 +345,14 @@ def _bind_history(service: Service, tab: gr.Tab, asked: list[Any], kept: gr.HTML
     ) -> tuple[Any, Any, Any, Any]:
         said: Mapping[str, Any] = event._data if isinstance(event._data, Mapping) else {}
         if said.get("action") == "more":
-            return gr.skip(), gr.skip(), gr.skip(), listed(text, urgency, signed, str(said.get("cursor")))
+            return gr.skip(), gr.skip(), gr.skip(), listed(request, text, urgency, signed, str(said.get("cursor")))
         client = client_of(request)
         try:
             if before is not None and before.blind and before.case_id == said.get("case_id"):
                 raise InputError(
                     "Your own read of this case comes first.", remedy="Record it on the tab \u201cResult\u201d."
                 )
-            case = opened.opened_stored(service, str(said.get("case_id")), author=client)
-            page = opened.page_data(service, case, author=client)
+            case, page = _opened(service, request, said.get("case_id"), client)
         except Exception as error:  # told to the reader
             problem = explain(error)
             note = json.dumps({"rows": [], "note": f"{problem.why} {problem.remedy}", "cursor": None})

@@ -65,6 +65,16 @@ async def _patients(settings: Settings, params: list[tuple[str, str]]) -> Found:
     return Found(rows=tuple(rows[:MOST]), more=len(rows) > MOST)
 
 
+async def read_patient(settings: Settings, patient_id: str) -> Choice:
+    """One patient of the FHIR server that the settings name.
+
+    Raises:
+        FhirError: the server does not give it.
+    """
+    async with build_fhir_client(settings, types=("Patient",)) as client:
+        return _patient(await client.read("Patient", patient_id))
+
+
 def _patient(resource: JsonObject) -> Choice:
     names = [as_object(one) for one in as_list(resource.get("name"))]
     chosen = next((one for one in names if one.get("use") == "official"), names[0] if names else {})

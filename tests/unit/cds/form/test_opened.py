@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pydantic import SecretStr
 
 from cds.entrypoints.form import opened
 from cds.entrypoints.form.running import STEPS, run
@@ -20,9 +22,11 @@ from cds.localisation.language import Language
 from cds.options import ReportFormat
 from cds.presenters.viewer.payload import blind, picture, view_of
 from cds.settings import Settings
+from cds.smart_launch import Launched
 from cds.store.opening import open_store
 from cds.work.requests import RawCase
 from cds.work.steps import Step
+from fhir_adapters.client.send import Sent
 from imaging.errors import UnsupportedModalityError
 from tests.support import cases
 from tests.support.fakes import FakeParts, RememberingAuditTrail
@@ -128,3 +132,60 @@ def test_progress_names_every_step_and_a_failure_ends_it(service: Service) -> No
     broken = replace(service, engines=FakeParts(fail_image=UnsupportedModalityError("CT")).engines())
     _, error = list(run(broken, lambda tell: RAW, client="a"))[-1]
     assert isinstance(error, UnsupportedModalityError)
+
+
+def _launched(server: str, *, ends: float) -> Launched:
+    return Launched(
+        id="l1",
+        server=server,
+        patient_id="p1",
+        token=SecretStr("token-of-the-launch"),
+        ends=ends,
+        actor="a",
+        browser="b",
+    )
+
+
+def test_a_report_goes_where_its_record_came_from_and_nowhere_else(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[Settings] = []
+
+    def send(settings: Settings, content: bytes) -> Sent:
+        sent.append(settings)
+        return Sent(created=1, found=0, locations=())
+
+    monkeypatch.setattr("cds.sending.send_bundle", send)
+    own = replace(service, settings=service.settings.model_copy(update={"fhir_server": "https://own.example/fhir"}))
+    result = own.assess(RAW, client="a")
+    elsewhere = _launched("https://other.example/fhir", ends=time.time() + 60)
+    case = opened.signed(own, opened.opened_result(own, result, read_first=False, launched=elsewhere), author="a")
+    opened.sent_to_ehr(own, case, client="a")
+    assert (sent[0].fhir_server, sent[0].fhir_token) == ("https://other.example/fhir", elsewhere.token)
+
+    over = replace(case, launched=replace(elsewhere, ends=time.time() - 1))
+    from_history = opened.opened_stored(own, case.case_id, author="a")
+    assert from_history.server == "https://other.example/fhir"
+    for one in (over, from_history):
+        with pytest.raises(InputError, match="launch that has ended"):
+            opened.sent_to_ehr(own, one, client="a")
+    assert len(sent) == 1
+    assert "token-of-the-launch" not in opened.page_data(own, case, author="a") + repr(case)
+
+
+def test_a_launch_from_the_own_ehr_is_sent_with_the_own_credentials(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[Settings] = []
+
+    def send(settings: Settings, content: bytes) -> Sent:
+        sent.append(settings)
+        return Sent(created=1, found=0, locations=())
+
+    monkeypatch.setattr("cds.sending.send_bundle", send)
+    own = replace(service, settings=service.settings.model_copy(update={"fhir_server": "https://own.example/fhir"}))
+    launched = _launched("https://own.example/fhir", ends=0)
+    case = opened.opened_result(own, own.assess(RAW, client="a"), read_first=False, launched=launched)
+    opened.sent_to_ehr(own, opened.signed(own, case, author="a"), client="a")
+    assert sent == [own.settings]
+    assert opened.opened_stored(own, case.case_id, author="a").server is None

@@ -1,0 +1,66 @@
+"""``cds learn retrain``: a candidate from new cases and a replay of the old ones."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cds.entrypoints.console import failures_explained
+from cds.learning.retraining.run import Kind
+
+
+def retrain(
+    kind: Annotated[Kind, typer.Option(help="What goes on learning.")],
+    feedback: Annotated[
+        list[Path],
+        typer.Option(exists=True, file_okay=False, help="Folder of 'cds feedback export'; may be given several times."),
+    ],
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder of the candidate; new or empty.")],
+    replay: Annotated[
+        Path | None,
+        typer.Option(exists=True, help="What the current model was trained on, or the candidate's folder that it was."),
+    ] = None,
+    config: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="YAML of settings.")] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Model to go on from; the one in use by default."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished retraining in --out.")] = False,
+) -> None:
+    """Make a candidate; nothing is put to use: see 'cds learn promote'."""
+    with failures_explained():
+        from cds.learning.retraining.config import RetrainConfig
+        from cds.learning.retraining.run import retrain as make
+
+        make(
+            kind,
+            feedback,
+            out,
+            replay=replay,
+            parent=model or _in_use(kind),
+            config=RetrainConfig.read(config),
+            resume=resume,
+            report=_note,
+        )
+        print(out)
+
+
+def _in_use(kind: Kind) -> Path | None:
+    """Folder of the model in use; None for the shipped one."""
+    from cds.bootstrap import load_settings
+    from cds.learning.model_kinds import ModelKind
+    from cds.learning.models import chosen_folder, model_store
+
+    kinds: dict[Kind, ModelKind] = {
+        Kind.DETECTOR: ModelKind.DETECTOR,
+        Kind.FRACTURE_TYPE: ModelKind.DETECTOR,
+        Kind.RISK: ModelKind.RISK,
+        Kind.HEALING: ModelKind.HEALING,
+    }
+    settings = load_settings()
+    return chosen_folder(kinds[kind], settings, model_store(settings))
+
+
+def _note(line: str) -> None:
+    print(line, file=sys.stderr)
