@@ -5,6 +5,7 @@ Map
 ``case``         what comes in and what goes out: `CaseInput`, `CaseResult`.
 ``pipeline``     the story: `run_case` (pure) and `handle_case` (with audit).
 ``bootstrap``    the only place that builds models, readers and the audit trail.
+``following``    parts that take a newly promoted model up between two cases.
 ``mapping``      `PatientSnapshot` to `RiskFeatures`; `warnings` says in words what could not be mapped.
 ``settings``     all settings, from the environment; `options` are the choices every entry point offers.
 ``bedside``      the clinician's own inputs: one wording, one way to read them from text.
@@ -18,6 +19,7 @@ Map
 ``demo``         a drawn radiograph and the fictional patient of `demo_patient`.
 ``batch``        a population to one ranked list, resumable, with flat memory.
 ``bulk_source``  a population on a FHIR server as a folder that ``batch`` reads; `fhir_source` does it for one patient.
+``smart_launch`` the form opened by an EHR with its patient (SMART App Launch).
 ``sending``      a report to the FHIR server that the record came from.
 ``pacs``         files to a PACS.
 ``hooks``        CDS Hooks services: what of a chart or an order is worth a card.

@@ -1,7 +1,8 @@
 """The only place that constructs models, readers and the audit trail.
 
 Each model is built on its first use and kept: a case without an image never loads the network or its runtime, and a
-service that starts answers its health checks while the models load.
+service that starts answers its health checks while the models load. Where the settings name no folder, the site's
+choice of model is followed from case to case (`cds.following`).
 """
 
 import threading
@@ -16,6 +17,9 @@ from pydantic import ValidationError
 from cds.audit import AuditTrail, JsonLinesAuditTrail, NoAuditTrail
 from cds.bone_age import BoneAgeReader
 from cds.errors import SettingsError
+from cds.following import Following, ModelWatch
+from cds.learning.model_kinds import ModelKind
+from cds.learning.models import chosen_folder, model_store
 from cds.options import Runtime
 from cds.pipeline import Assessor, Engines, ImageEngine, ImageExplainer, RiskModel
 from cds.settings import Settings
@@ -68,14 +72,21 @@ def for_one_case(settings: Settings) -> Settings:
 
 def build_engines(settings: Settings) -> Engines:
     """Wire the real engines; nothing heavy is imported or loaded before it is used."""
+    store, watch = model_store(settings), ModelWatch()
+
+    def following(kind: ModelKind, load: Callable[[Settings, Path | None], T]) -> Following[T]:
+        return Following(kind, partial(chosen_folder, kind, settings, store), partial(load, settings), watch)
+
+    image = _LazyImageEngine(following(ModelKind.DETECTOR, load_image_engine))
     return Engines(
         read_image=_read_image,
-        image=_LazyImageEngine(partial(_load_image_engine, settings)),
+        image=image,
         read_record=_read_record,
-        risk=_LazyRiskModel(partial(_load_risk_model, settings)),
-        fusion=_LazyAssessor(partial(_load_assessor, settings)),
-        explain=_LazyExplainer(partial(_load_explainer, settings)),
-        bone_age=_LazyBoneAge(partial(_load_bone_age, settings)),
+        risk=_LazyRiskModel(following(ModelKind.RISK, _load_risk_model)),
+        fusion=_LazyAssessor(following(ModelKind.HEALING, _load_assessor)),
+        explain=_LazyExplainer(image),
+        bone_age=_LazyBoneAge(following(ModelKind.BONE_AGE, _load_bone_age)),
+        models=watch,
     )
 
 
@@ -109,49 +120,50 @@ def warm_up(engines: Engines) -> None:
 
 
 class _Lazy(Generic[T]):
-    """Builds a part once, on first use, also when several threads ask at the same time.
+    """A part that is built on its first use, and anew where the site chose another model."""
 
-    A failed build is not remembered: the next use tries again, so that a service recovers when its files do.
-    """
-
-    def __init__(self, build: Callable[[], T]) -> None:
-        self._build = build
-        self._lock = threading.Lock()
-        self._part: T | None = None
+    def __init__(self, following: Following[T]) -> None:
+        self._following = following
 
     def get(self) -> T:
-        part = self._part
-        if part is not None:
-            return part
-        with self._lock:
-            if self._part is None:
-                self._part = self._build()
-            return self._part
+        return self._following.get()
 
 
 class _LazyImageEngine(_Lazy[ImageEngine]):
-    def __init__(self, build: Callable[[], ImageEngine]) -> None:
-        super().__init__(build)
+    def __init__(self, following: Following[ImageEngine]) -> None:
+        super().__init__(following)
         self._one_at_a_time = threading.Lock()
+        self._answered: dict[str, Path | None] = {}
 
     def analyse(self, radiograph: Radiograph) -> ImageFindings:
-        engine = self.get()
+        folder, engine = self._following.now()
         # One analysis uses all the threads it is given, and an OpenVINO request must not be entered twice.
         with self._one_at_a_time:
-            return engine.analyse(radiograph)
+            findings = engine.analyse(radiograph)
+        self._answered[findings.model_id] = folder
+        return findings
+
+    def folder_of(self, findings: ImageFindings) -> Path | None:
+        """The folder of the model that made the findings; None for the shipped one."""
+        return self._answered[findings.model_id] if findings.model_id in self._answered else self._following.now()[0]
 
 
-class _LazyExplainer(_Lazy[ImageExplainer]):
-    def __init__(self, build: Callable[[], ImageExplainer]) -> None:
-        super().__init__(build)
+class _LazyExplainer:
+    """Explains with the model that made the findings, also when another one was promoted in between."""
+
+    def __init__(self, image: _LazyImageEngine) -> None:
+        self._image = image
         self._one_at_a_time = threading.Lock()
+        self._loaded: tuple[Path | None, ImageExplainer] | None = None
 
     def explain_findings(self, radiograph: Radiograph, findings: ImageFindings) -> tuple[Explanation, ...]:
         if not findings.detections:
             return ()
-        explainer = self.get()
+        folder = self._image.folder_of(findings)
         with self._one_at_a_time:  # gradients of several cases at once would want several times the memory
-            return explainer.explain_findings(radiograph, findings)
+            if self._loaded is None or self._loaded[0] != folder:
+                self._loaded = folder, load_explainer(folder)
+            return self._loaded[1].explain_findings(radiograph, findings)
 
 
 class _LazyBoneAge(_Lazy[BoneAgeReader]):
@@ -192,27 +204,37 @@ def _read_record(data: bytes, *, as_of: datetime, patient_id: str | None = None)
     return read_bundle(data, as_of=as_of, patient_id=patient_id)
 
 
-def _load_image_engine(settings: Settings) -> ImageEngine:
+def load_image_engine(settings: Settings, folder: Path | None) -> ImageEngine:
+    """The detector of a folder, or the shipped one, as the settings run it.
+
+    Raises:
+        ImagingError: it cannot be loaded.
+    """
     from imaging.engine import FractureEngine
 
     return FractureEngine.load(
-        settings.detector_dir,
+        folder,
         runtime=settings.runtime.value,
         threads=settings.threads,
         flip_average=settings.accurate,
     )
 
 
-def _load_explainer(settings: Settings) -> ImageExplainer:
+def load_explainer(folder: Path | None) -> ImageExplainer:
+    """The explainer of a detector's folder, or of the shipped one.
+
+    Raises:
+        ImagingError: it cannot be loaded.
+    """
     from imaging.explanation.explainer import Explainer
 
-    return Explainer.load(settings.detector_dir)
+    return Explainer.load(folder)
 
 
-def _load_bone_age(settings: Settings) -> BoneAgeReader:
+def _load_bone_age(settings: Settings, folder: Path | None) -> BoneAgeReader:
     from imaging.bone_age.engine import BoneAgeEngine
 
-    return BoneAgeEngine.load(settings.bone_age_dir, threads=settings.threads)
+    return BoneAgeEngine.load(folder, threads=settings.threads)
 
 
 def load_risk_engine(risk_dir: Path | None, anchor: Path | None = None) -> "RiskEngine":
@@ -226,17 +248,17 @@ def load_risk_engine(risk_dir: Path | None, anchor: Path | None = None) -> "Risk
     return RiskEngine.load(risk_dir, anchor=anchor)
 
 
-def _load_risk_model(settings: Settings) -> RiskModel:
-    return load_risk_engine(settings.risk_dir, settings.risk_anchor)
+def _load_risk_model(settings: Settings, folder: Path | None) -> RiskModel:
+    return load_risk_engine(folder, settings.risk_anchor)
 
 
-def _load_assessor(settings: Settings) -> Assessor:
+def _load_assessor(settings: Settings, folder: Path | None) -> Assessor:
     from fusion.engine import FusionEngine
 
     engine = FusionEngine.load(local_share=settings.limb_fracture_share)
-    if settings.healing_dir is None:
+    if folder is None:
         return engine
     from cds.healing_outcomes import LearnedAssessor
     from tabular.healing.engine import HealingModel
 
-    return LearnedAssessor(engine, HealingModel.load(settings.healing_dir))
+    return LearnedAssessor(engine, HealingModel.load(folder))

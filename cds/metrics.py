@@ -3,10 +3,12 @@
 Labels hold routes, codes and calls: nothing of a patient, no address, no login.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from cds.case import CaseResult
 from cds.errors import StoreError
@@ -42,6 +44,12 @@ class Metrics:
         self._restarts = Counter(
             "fracture_cds_worker_restarts", "Workers that ended and were replaced.", registry=self._registry
         )
+        self._models = Counter(
+            "fracture_cds_model_failures",
+            "Chosen models that could not be used; the one before answers.",
+            ("kind", "where"),
+            registry=self._registry,
+        )
         self._direct = Gauge(
             "fracture_cds_direct_queue", "Direct assessments that run or wait.", registry=self._registry
         )
@@ -69,6 +77,10 @@ class Metrics:
         """A case could not be assessed."""
         self._failures.labels(code, where).inc()
 
+    def model_failed(self, kind: str, *, where: str) -> None:
+        """A chosen model could not be used, and the one before answers."""
+        self._models.labels(kind, where).inc()
+
     def restarted(self) -> None:
         """A worker was replaced."""
         self._restarts.inc()
@@ -85,9 +97,45 @@ class Metrics:
             if ask is not None:
                 gauge.set_function(_answered(ask))
 
+    def watch_drift(self, ask: "AskDrift") -> None:
+        """Where to ask for drift whenever somebody looks; nothing is shown where the store does not answer."""
+        self._registry.register(_DriftCollector(ask))
+
     def text(self) -> bytes:
         """Everything, as Prometheus reads it."""
         return generate_latest(self._registry)
+
+
+AskDrift = Callable[[], Mapping[str, tuple[float, bool | None]]]
+"""By monitor: base-10 logarithm of the evidence of change, and whether it raises an alarm; None: not enough cases."""
+
+
+class _DriftCollector(Collector):
+    """Gauges whose figures are made when they are asked for."""
+
+    def __init__(self, ask: AskDrift) -> None:
+        self._ask = ask
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        yield from self._gauges()
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        evidence, alarm = self._gauges()
+        try:
+            found = self._ask()
+        except StoreError:
+            return
+        for monitor, (gain, raised) in found.items():
+            evidence.add_metric([monitor], gain)
+            alarm.add_metric([monitor], float("nan") if raised is None else float(raised))
+        yield from (evidence, alarm)
+
+    def _gauges(self) -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
+        evidence = GaugeMetricFamily(
+            "fracture_cds_drift_evidence", "Largest evidence of change so far, log10.", labels=["monitor"]
+        )
+        words = "1 where a monitor raises its alarm, 0 where it is quiet, NaN without enough cases."
+        return evidence, GaugeMetricFamily("fracture_cds_drift_alarm", words, labels=["monitor"])
 
 
 Outcome = tuple[str, tuple[str, ...]]

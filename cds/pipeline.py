@@ -14,6 +14,7 @@ from cds.audit import AuditRecord, AuditTrail, sha256_hex
 from cds.bone_age import BoneAgeReader, read_bone_age, worth_saying
 from cds.case import CaseInput, CaseResult
 from cds.errors import InputError, NothingToAssessError, error_code
+from cds.following import ModelWatch
 from cds.mapping import MappedFeatures, map_features
 from cds.version import engine_version
 from fhir_adapters.patient import PatientSnapshot
@@ -95,6 +96,8 @@ class Engines:
     """None: no heat maps, whoever asks."""
     bone_age: BoneAgeReader | None = None
     """None: no skeletal age, whoever asks."""
+    models: ModelWatch | None = None
+    """What became of newly chosen models; None where the parts follow no choice."""
 
 
 def run_case(case: CaseInput, engines: Engines, *, case_id: str | None = None) -> CaseResult:

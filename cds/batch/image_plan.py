@@ -51,8 +51,8 @@ class CaseSettings:
         )
 
     def settings(self) -> Settings:
-        """Settings for a worker: one thread each."""
-        return load_settings(threads=1, **asdict(self))
+        """Settings for a worker: one thread each, and the models of the plan to the end."""
+        return load_settings(threads=1, follow_models=False, **asdict(self))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,9 +39,11 @@ def queue_taker(settings: Settings, *, first: bool) -> Taker:
         settings: where the queue is, and its limits.
         first: whether they go before others.
     """
+    from cds.learning.models import with_current_models
     from imaging.manifest import read_manifest
 
-    intake = open_intake(settings, open_store(settings), model_id=read_manifest(settings.detector_dir).model_id)
+    model_id = read_manifest(with_current_models(settings).detector_dir).model_id
+    intake = open_intake(settings, open_store(settings), model_id=model_id)
 
     def take(content: bytes) -> bool:
         return intake.take(content, first=first).verdict in (Verdict.QUEUED, Verdict.KNOWN, Verdict.SKIPPED)

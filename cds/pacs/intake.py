@@ -1,5 +1,6 @@
 """An instance into the queue: on the disk before its sender hears that it was accepted, and there once only."""
 
+import hashlib
 import logging
 import shutil
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Literal
 
 from cds.errors import ConflictError, StoreError
 from cds.pacs.queue import ACTOR, ASSESS, ASSESS_FIRST, IMAGE, PacsQueue, instance_key
-from cds.pacs.selection import read_instance
+from cds.pacs.selection import Change, Instance, read_instance, same_image
 from cds.store.jobs import JobQueue
 
 _log = logging.getLogger(__name__)
@@ -21,6 +22,8 @@ class Verdict(StrEnum):
     QUEUED = "queued"
     KNOWN = "known"
     """It came before: nothing new was done."""
+    CHANGED = "changed"
+    """Another image came before under its SOP Instance UID, which the standard forbids: that one is kept."""
     SKIPPED = "skipped"
     TOO_LARGE = "too_large"
     NOT_READABLE = "not_readable"
@@ -94,7 +97,7 @@ class Intake:
         key = instance_key(instance.sop_instance_uid, self._model_id)
         try:
             if self._queue.knows(key):
-                return Taken(verdict=Verdict.KNOWN)
+                return self._again(data, instance, key)
             if instance.skip is not None:
                 self._queue.note_skipped(instance, instance.skip.value, key=key)
                 return Taken(verdict=Verdict.SKIPPED, reason=instance.skip.value)
@@ -108,8 +111,8 @@ class Intake:
                 request_key=key,
                 patient_key=instance.patient_key,
             )
-        except ConflictError:  # another association was quicker with the same instance
-            return Taken(verdict=Verdict.KNOWN)
+        except ConflictError:  # another association was quicker
+            return self._again(data, instance, key)
         except (StoreError, OSError) as error:
             code = getattr(error, "code", "disk")
             _log.error("an instance could not be kept: %s", code)
@@ -117,6 +120,31 @@ class Intake:
         if job is None:
             return Taken(verdict=Verdict.NO_ROOM, reason="queue")
         return Taken(verdict=Verdict.QUEUED)
+
+    def _again(self, data: bytes, instance: Instance, key: str) -> Taken:
+        """An instance whose UID is known.
+
+        A UID names one image for ever (PS3.3 C.12.1.1.1, PS3.5 chapter 9): other pixels under it are an error of
+        whoever made them, and which of the two a reader means cannot be known. The first is kept, since results refer
+        to it. A header may change: patients are merged, studies reconciled (IHE PIR).
+        """
+        digest = self._queue.image_of(key)
+        if digest is None or digest == hashlib.sha256(data).hexdigest():
+            return Taken(verdict=Verdict.KNOWN)
+        try:
+            before = self._jobs.file(digest)
+        except StoreError:
+            return Taken(verdict=Verdict.KNOWN)
+        if same_image(before, data, max_bytes=self._max_bytes):
+            first = read_instance(before, max_bytes=self._max_bytes)
+            if first is not None and first.patient_key == instance.patient_key:
+                return Taken(verdict=Verdict.KNOWN)
+            changed = Change.PATIENT
+        else:
+            changed = Change.IMAGE
+        _log.error("an instance came again with a changed %s; the first is kept", changed.name.lower())
+        self._queue.note_skipped(instance, changed.value, key=f"{key}:{changed.value}")
+        return Taken(verdict=Verdict.CHANGED if changed is Change.IMAGE else Verdict.KNOWN, reason=changed.value)
 
     def _disk_full(self) -> bool:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)

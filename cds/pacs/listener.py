@@ -7,6 +7,7 @@ what is no limb radiograph is acknowledged and left alone. Success is answered o
 status   meaning
 =======  ===============================================================================================
 0000     in the queue, there already, or nothing to assess
+B006     another image came under the same SOP Instance UID before: the first one is kept, this one is discarded
 A700     the queue or the disk is full, or the database does not answer: send it again later
 A900     the file holds another instance than was announced
 C000     the file cannot be read as DICOM
@@ -37,12 +38,14 @@ STATUSES: Final = {
     Verdict.QUEUED: 0x0000,
     Verdict.KNOWN: 0x0000,
     Verdict.SKIPPED: 0x0000,
+    Verdict.CHANGED: 0xB006,
     Verdict.NO_ROOM: 0xA700,
     Verdict.NOT_AS_SAID: 0xA900,
     Verdict.NOT_READABLE: 0xC000,
     Verdict.TOO_LARGE: 0xC001,
 }
 _COMMENTS: Final = {
+    Verdict.CHANGED: "Another image came under this UID before and is kept",
     Verdict.NO_ROOM: "No room now: send it again later",
     Verdict.NOT_AS_SAID: "Not the instance that was announced",
     Verdict.NOT_READABLE: "Not readable as DICOM",

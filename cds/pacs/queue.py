@@ -22,7 +22,7 @@ from sqlalchemy import func, select
 from cds.pacs.selection import Instance
 from cds.store.database import Database
 from cds.store.jobs import Job, JobState
-from cds.store.tables import JobRow
+from cds.store.tables import JobFileRow, JobRow
 
 ASSESS_FIRST, ASSESS = "pacs.assess.first", "pacs.assess"
 SEND_FIRST, SEND = "pacs.send.first", "pacs.send"
@@ -94,6 +94,16 @@ class PacsQueue:
         """
         with self._database.reading() as session:
             return session.scalars(select(JobRow.id).where(JobRow.request_key == key)).first() is not None
+
+    def image_of(self, key: str) -> str | None:
+        """Digest of the file that came under a request key; None when none is kept.
+
+        Raises:
+            StoreUnavailableError: the database does not answer.
+        """
+        wanted = select(JobFileRow.sha256).join(JobRow, JobRow.id == JobFileRow.job_id)
+        with self._database.reading() as session:
+            return session.scalars(wanted.where(JobRow.request_key == key, JobFileRow.name == IMAGE)).first()
 
     def note_skipped(self, instance: Instance, reason: str, *, key: str) -> None:
         """Note an instance that was accepted and is not assessed; the same one again changes nothing.

@@ -1,15 +1,19 @@
 """What an instance from a PACS is, and whether it is a radiograph to assess; decided from its header alone."""
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal
 
+import numpy as np
 from pydicom.dataset import Dataset
 
 from imaging.dicom.anatomy import anatomy
 from imaging.dicom.dataset import parse, quiet, text
 from imaging.dicom.filing import MANUFACTURER
+from imaging.dicom.pixels import pixel_module, stored_values
 from imaging.errors import ImagingError, OutsideIntendedUseError
+from imaging.limits import ReadLimits
 
 RADIOGRAPHY: Final = frozenset({"CR", "DX", "RG", "DR"})
 """Modalities of projection radiography. Captures (OT) are not taken without a person who says that they are one."""
@@ -25,6 +29,14 @@ class Skip(StrEnum):
     NOT_LIMB = "outside_intended_use"
     """It states a part of the body that the detector was not made for."""
     NOT_STATED = "body_part_not_stated"
+
+
+class Change(StrEnum):
+    """What is different about an instance that came before."""
+
+    IMAGE = "changed_image"
+    PATIENT = "changed_patient"
+    """Its results are filed under the patient that it named first: a person has to look."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +80,30 @@ def read_instance(data: bytes, *, max_bytes: int, unstated: Literal["assess", "s
         patient_key=patient[:PATIENT_KEY_LENGTH] if patient else None,
         skip=skip,
     )
+
+
+def same_image(one: bytes, other: bytes, *, max_bytes: int) -> bool:
+    """Whether two DICOM files hold the same pixels, whatever their header says and however they are compressed.
+
+    Args:
+        one: a whole file.
+        other: a whole file.
+        max_bytes: bound on what a deflated file may unpack to.
+    """
+    with quiet():
+        try:
+            return _pixels(one, max_bytes) == _pixels(other, max_bytes)
+        except Exception:  # as in `read_instance`; what cannot be compared is not taken for the same
+            return False
+
+
+def _pixels(data: bytes, max_bytes: int) -> tuple[object, ...]:
+    dataset = parse(data, max_bytes=max_bytes)
+    module = pixel_module(dataset, ReadLimits(max_file_bytes=max_bytes))
+    digest = hashlib.sha256()
+    for frame in range(1, module.frames + 1):
+        digest.update(np.ascontiguousarray(stored_values(dataset, module, frame).astype(np.int64)).tobytes())
+    return module.frames, dataset.Rows, dataset.Columns, digest.digest()
 
 
 def _reason(dataset: Dataset, unstated: Literal["assess", "skip"]) -> Skip | None:

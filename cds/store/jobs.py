@@ -199,15 +199,26 @@ class JobQueue:
         """
         return self._end(job_id, worker, JobState.FAILED, code=code, text=text)
 
-    def postpone(self, job_id: str, worker: str, *, seconds: float, code: str, text: str) -> bool:
-        """Put the job back for a while, because what it needs (a PACS, the disk) is not there; costs no attempt."""
+    def postpone(
+        self, job_id: str, worker: str, *, seconds: float, code: str, text: str, costs_attempt: bool = False
+    ) -> bool:
+        """Put the job back for a while.
+
+        Args:
+            job_id: which job.
+            worker: who puts it back.
+            seconds: for how long.
+            code: of what is in the way.
+            text: for a person, without patient data.
+            costs_attempt: whether the job itself is to blame; not, where what it needs (a PACS, the disk) is not there.
+        """
         with self._database.transaction() as session:
             row = _held(session, job_id, worker)
             if row is None:
                 return False
             row.state, row.leased_by, row.lease_ends = JobState.QUEUED.value, None, None
             row.not_before = datetime.now(UTC) + timedelta(seconds=seconds)
-            row.attempts -= 1
+            row.attempts -= not costs_attempt
             row.error_code, row.error_text = code, text
             return True
 

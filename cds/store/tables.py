@@ -229,3 +229,55 @@ class ErasureRow(Base):
     """``patient_request`` or ``retention``."""
     patient_key_hash: Mapped[str | None] = mapped_column(String(DIGEST_LENGTH), index=True)
     counts: Mapped[dict[str, int]] = mapped_column(JSON)
+
+
+class DriftObservationRow(Base):
+    """What is watched of a case: figures of picture and answer, nothing of the patient but an age band and the sex."""
+
+    __tablename__ = "drift_observations"
+
+    case_id: Mapped[str] = mapped_column(ForeignKey("cases.id", ondelete="CASCADE"), primary_key=True)
+    created: Mapped[datetime] = mapped_column(UtcTime, index=True)
+    model: Mapped[str] = mapped_column(String(KEY_LENGTH), index=True)
+    """Identifier of the detector."""
+    repeated: Mapped[bool] = mapped_column()
+    """Another radiograph of the same study or patient came shortly before: it says nothing new, and is not counted."""
+    numbers: Mapped[dict[str, float]] = mapped_column(JSON)
+    categories: Mapped[dict[str, str]] = mapped_column(JSON)
+
+
+class DriftReferenceRow(Base):
+    """A reference that somebody set: the cases between two moments."""
+
+    __tablename__ = "drift_references"
+
+    id: Mapped[str] = mapped_column(String(ID_LENGTH), primary_key=True)
+    created: Mapped[datetime] = mapped_column(UtcTime)
+    actor: Mapped[str] = mapped_column(String(KEY_LENGTH))
+    model: Mapped[str] = mapped_column(String(KEY_LENGTH))
+    began: Mapped[datetime] = mapped_column(UtcTime)
+    ended: Mapped[datetime] = mapped_column(UtcTime)
+    cases: Mapped[int] = mapped_column()
+
+
+class ShadowDifferenceRow(Base):
+    """What a model that ran silently said of a case, beside what was answered."""
+
+    __tablename__ = "shadow_differences"
+
+    case_id: Mapped[str] = mapped_column(ForeignKey("cases.id", ondelete="CASCADE"), primary_key=True)
+    candidate: Mapped[str] = mapped_column(String(KEY_LENGTH), primary_key=True)
+    """Identifier of the silent model."""
+    current: Mapped[str] = mapped_column(String(KEY_LENGTH))
+    """Identifier of the model that answered."""
+    created: Mapped[datetime] = mapped_column(UtcTime)
+    current_call: Mapped[str] = mapped_column(String(CODE_LENGTH))
+    candidate_call: Mapped[str | None] = mapped_column(String(CODE_LENGTH))
+    current_probability: Mapped[float | None] = mapped_column()
+    candidate_probability: Mapped[float | None] = mapped_column()
+    box_iou: Mapped[float | None] = mapped_column()
+    """Of the best box of each; None where one of them has none."""
+    hardness: Mapped[float] = mapped_column(default=0.0)
+    """0..1, how far the two are apart."""
+    error: Mapped[str | None] = mapped_column(String(CODE_LENGTH))
+    """Code of the reason why the silent model gave no answer."""

@@ -5,6 +5,7 @@ from typing import Final
 
 from cds.case import CaseInput, CaseResult
 from cds.errors import ConflictError
+from cds.learning.drift.records import note
 from cds.localisation.language import Language
 from cds.options import ReportFormat
 from cds.outputs import FILE_KINDS, render
@@ -58,7 +59,7 @@ def keep(
     radiograph = result.radiograph
     reports = [report_file(chosen, Language.EN, render(result, chosen)) for chosen in KEPT_FORMATS]
     request = NamedFile(name=REQUEST_FILE, media_type="application/json", content=request_file(raw, case.as_of))
-    return store.cases.save(
+    stored = store.cases.save(
         case,
         result,
         actor=actor,
@@ -68,6 +69,8 @@ def keep(
         study_uid=None if radiograph is None or radiograph.dicom is None else radiograph.dicom.study_instance_uid,
         image_media_type=UNKNOWN if radiograph is None else _IMAGE_TYPES.get(radiograph.source_format, UNKNOWN),
     )
+    note(store.database, stored.id, result)
+    return stored
 
 
 def kept_before(store: Store, raw: RawCase, request_key: str) -> StoredCase | None:

@@ -1,4 +1,4 @@
-"""Starts worker processes, replaces those that end, stops them in order."""
+"""Starts worker processes, replaces those that end or freeze, stops them in order."""
 
 import logging
 import multiprocessing
@@ -18,6 +18,10 @@ _log = logging.getLogger(__name__)
 HEALTHY_AFTER_S: Final = 10.0
 """A worker that lived so long is replaced at once."""
 LONGEST_PAUSE_S: Final = 60.0
+STARTS_WITHIN_S: Final = 600.0
+"""Until a worker is first heard of: it imports everything, on a machine that may be busy."""
+SILENT_S: Final = 60.0
+"""A worker that was heard of and is then silent for so long, or for its lease, is frozen: it is killed and replaced."""
 KILL_AFTER_S: Final = 5.0
 """Beyond the time that a stop allows."""
 
@@ -29,6 +33,7 @@ class _Place:
     process: SpawnProcess | None = None
     events: "Connection[Any, Any] | None" = None
     started: float = 0.0
+    heard: float | None = None
     start_at: float = 0.0
     early_ends: int = 0
 
@@ -94,8 +99,16 @@ class Supervisor:
             _log.warning("a worker ended (exit code %s), replaced in %.0f s", place.process.exitcode, pause)
             place.process, place.start_at = None, now + pause
             self._metrics.restarted()
+        elif place.process is not None and self._is_frozen(place, now):
+            _log.error("a worker is silent and is killed")
+            place.process.kill()
         if place.process is None and now >= place.start_at:
             self._spawn(place)
+
+    def _is_frozen(self, place: _Place, now: float) -> bool:
+        if place.heard is None:
+            return now - place.started > STARTS_WITHIN_S
+        return now - place.heard > max(SILENT_S, self._settings.worker_lease_seconds)
 
     def _spawn(self, place: _Place) -> None:
         context = multiprocessing.get_context("spawn")
@@ -105,18 +118,20 @@ class Supervisor:
         sending.close()  # so that the end of the process ends the pipe
         if place.events is not None:
             place.events.close()
-        place.process, place.events, place.started = process, receiving, time.monotonic()
+        place.process, place.events, place.started, place.heard = process, receiving, time.monotonic(), None
 
     def _hear(self, pipe: "Connection[Any, Any]") -> None:
+        place = next(one for one in self._places if one.events is pipe)
         try:
             kind, what = pipe.recv()
         except (EOFError, OSError):
-            for place in self._places:
-                if place.events is pipe:
-                    pipe.close()
-                    place.events = None
+            pipe.close()
+            place.events = None
             return
+        place.heard = time.monotonic()
         if kind == "assessed":
             self._metrics.assessed(what, where="worker")
-        else:
+        elif kind == "model":
+            self._metrics.model_failed(what, where="worker")
+        elif kind == "failed":
             self._metrics.failed(what, where="worker")

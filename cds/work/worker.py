@@ -1,7 +1,9 @@
 """One process that takes jobs from the store, one at a time, until it is told to stop or has grown too large.
 
 A second thread renews the lease while the first works: a worker that dies or hangs in a dead machine goes silent, and
-its job is taken over after the lease. A job whose case was kept before its worker died is not assessed again.
+its job is taken over after the lease. A job that takes too long or too much memory ends its worker, whatever that is in
+the middle of; it is tried once more, then given up with the reason. A job whose case was kept before its worker died is
+not assessed again.
 """
 
 import contextlib
@@ -25,6 +27,7 @@ from cds.audit import AuditTrail
 from cds.bootstrap import build_audit_trail, build_engines
 from cds.entrypoints.service import Service
 from cds.errors import AuditError, CdsError, JobStoppedError, StoreError, StoreUnavailableError, explain
+from cds.learning.shadow import ShadowRunner
 from cds.logs import configure_logging
 from cds.metrics import Outcome, outcome_of
 from cds.pipeline import Engines
@@ -38,12 +41,22 @@ _log = logging.getLogger(__name__)
 
 BuildEngines = Callable[[Settings], Engines]
 Event = tuple[str, Outcome | str]
-"""What the supervisor counts: ``assessed`` with the outcome, or ``failed`` with the code."""
+"""What the supervisor hears: ``assessed`` with the outcome, ``failed`` with the code, ``model`` with the kind of a
+chosen model that cannot be used, ``alive`` with nothing."""
 End = Callable[[JobQueue], object]
 """Writes down how a job ended."""
 EXIT_MEMORY: Final = 75
 """The worker had half as much memory again as it may, in the middle of a job."""
+EXIT_TOO_LONG: Final = 76
+"""The worker was in one job for longer than it may."""
 GIVEN_BACK: Final = "cds.job.given_back"
+OUT_OF_MEMORY: Final = "cds.job.memory"
+TOO_LONG: Final = "cds.job.too_long"
+TRIES: Final = 2
+"""A job that made so many workers end is given up."""
+NOTED_WITHIN_S: Final = 5.0
+"""A worker that has to end waits no longer for the database to hear why; the lease does the rest."""
+ALIVE_EVERY_S: Final = 5.0
 LOOKS_EVERY_S: Final = 0.25
 STORE_AWAY_S: Final = 2.0
 """Time between tries while the database does not answer."""
@@ -62,9 +75,13 @@ class Worker:
     name: str = field(default_factory=lambda: f"worker-{os.getpid()}-{uuid4().hex[:8]}")
     stopping: threading.Event = field(default_factory=threading.Event)
     """Set: take no more jobs."""
+    busy: threading.Event = field(default_factory=threading.Event)
+    """Set while there is a job: the shadow then waits."""
     hurry_at: float = float("inf")
     """Monotonic time from which a running job is given back at its next step."""
     memory_mib: Callable[[], float] = lambda: memory_mib()
+    leave: Callable[[int], object] = os._exit
+    """Ends this process at once."""
 
     @property
     def lease(self) -> timedelta:
@@ -91,6 +108,13 @@ class Worker:
 
     def work_on(self, job: Job) -> None:
         """Do one job and say how it ended; a store that is away for the moment is waited for."""
+        self.busy.set()
+        try:
+            self._work_on(job)
+        finally:
+            self.busy.clear()
+
+    def _work_on(self, job: Job) -> None:
         watch = _Watch(self, job)
         end: End
         with watch:
@@ -199,13 +223,34 @@ class _Watch:
 
     def _renew(self) -> None:
         every = max(0.1, self._worker.lease.total_seconds() / 4)
+        settings, began = self._worker.settings, time.monotonic()
         while not self._over.wait(min(every, 1.0)):
-            if self._worker.memory_mib() > HARD_FACTOR * self._worker.settings.worker_max_rss_mib:
-                _log.error("a worker has too much memory and ends; its job is tried again")
-                os._exit(EXIT_MEMORY)
+            if self._worker.memory_mib() > HARD_FACTOR * settings.worker_max_rss_mib:
+                self._abandon(OUT_OF_MEMORY, "It takes more memory than a worker may have.", EXIT_MEMORY)
+            elif time.monotonic() - began > settings.worker_job_seconds:
+                self._abandon(TOO_LONG, f"It takes more than {settings.worker_job_seconds:.0f} s.", EXIT_TOO_LONG)
             if time.monotonic() >= self._last + every:
                 self._last = time.monotonic()
                 self._beat()
+
+    def _abandon(self, code: str, text: str, status: int) -> None:
+        """End this process, whatever the other thread is in the middle of."""
+        _log.error("a worker ends in the middle of a job [%s]", code)
+        noting = threading.Thread(target=self._note_abandoned, args=(code, text), daemon=True)
+        noting.start()
+        noting.join(NOTED_WITHIN_S)
+        self._worker.leave(status)
+
+    def _note_abandoned(self, code: str, text: str) -> None:
+        jobs, name = self._worker.store.jobs, self._worker.name
+        with contextlib.suppress(StoreError):
+            if jobs.get(self._job.id).cancel_asked:
+                jobs.stopped(self._job.id, name)
+            elif self._job.attempts < TRIES:
+                jobs.postpone(self._job.id, name, seconds=0, code=code, text=text, costs_attempt=True)
+            else:
+                self._worker.tell(("failed", code))
+                jobs.fail(self._job.id, name, code=code, text=f"{text} It was tried {self._job.attempts} times.")
 
 
 def _done(job: Job, worker: str, case_id: str) -> End:
@@ -242,9 +287,13 @@ def main(settings: Settings, build: BuildEngines | None, events: "Connection[Any
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches the service too, which stops its workers in order
     store = open_store(settings)
 
+    sending = threading.Lock()
+
     def tell(event: Event) -> None:
-        with contextlib.suppress(OSError):  # the service is gone, and this process soon too
+        with contextlib.suppress(OSError), sending:  # the service is gone, and this process soon too
             events.send(event)
+
+    threading.Thread(target=_beat, args=(tell,), daemon=True).start()
 
     worker = Worker(
         settings=settings,
@@ -254,6 +303,9 @@ def main(settings: Settings, build: BuildEngines | None, events: "Connection[Any
         tell=tell,
     )
 
+    if worker.engines.models is not None:
+        worker.engines.models.tell = lambda kind: tell(("model", kind))
+
     def stop(*_: object) -> None:
         if not worker.stopping.is_set():
             worker.hurry_at = time.monotonic() + settings.shutdown_seconds
@@ -261,10 +313,20 @@ def main(settings: Settings, build: BuildEngines | None, events: "Connection[Any
 
     signal.signal(signal.SIGTERM, stop)
     threading.Thread(target=_follow_parent, args=(stop,), daemon=True).start()
+    shadow = ShadowRunner(settings, store, worker.busy)
+    shadow.start()
     try:
         worker.run()
     finally:
+        shadow.stop()
         store.close()
+
+
+def _beat(tell: Callable[[Event], None]) -> None:
+    """Let the supervisor hear that this process is not frozen."""
+    while True:
+        tell(("alive", ""))
+        time.sleep(ALIVE_EVERY_S)
 
 
 def _follow_parent(stop: Callable[[], None]) -> None:

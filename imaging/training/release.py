@@ -96,7 +96,7 @@ def set_operation(
 
     engine = FractureEngine.load(folder, boxes_only=True)
     document = engine.manifest.document
-    config = _recorded(document)
+    config = recorded_config(document)
     if split_list is not None:
         config = replace(config, split_list=str(split_list))
     collection, _, development = learn_and_development(data, config, report=report)
@@ -106,7 +106,7 @@ def set_operation(
     return folder
 
 
-def _recorded(document: dict[str, Any]) -> "TrainingConfig":
+def recorded_config(document: dict[str, Any]) -> "TrainingConfig":
     """The settings that a manifest records, as far as they decide which radiographs were held out."""
     from imaging.training.train import TrainingConfig
 

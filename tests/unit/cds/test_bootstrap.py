@@ -8,7 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from cds.audit import JsonLinesAuditTrail, NoAuditTrail
-from cds.bootstrap import _Lazy, build_audit_trail, build_engines, for_one_case
+from cds.bootstrap import build_audit_trail, build_engines, for_one_case
+from cds.following import Following, ModelWatch
+from cds.learning.model_kinds import ModelKind
 from cds.options import Runtime
 from cds.settings import Settings
 
@@ -28,11 +30,11 @@ def test_a_part_is_built_once_by_many_threads() -> None:
     built: list[int] = []
     start = threading.Barrier(8)
 
-    def build() -> object:
+    def build(folder: object) -> object:
         built.append(1)
         return object()
 
-    lazy = _Lazy(build)
+    lazy = Following(ModelKind.RISK, lambda: None, build, ModelWatch())
 
     def use(_: int) -> object:
         start.wait()
@@ -47,13 +49,13 @@ def test_a_part_is_built_once_by_many_threads() -> None:
 def test_a_failed_build_is_tried_again() -> None:
     outcomes = iter([OSError("missing"), None])
 
-    def build() -> str:
+    def build(folder: object) -> str:
         outcome = next(outcomes)
         if outcome is not None:
             raise outcome
         return "part"
 
-    lazy = _Lazy(build)
+    lazy = Following(ModelKind.RISK, lambda: None, build, ModelWatch())
     with pytest.raises(OSError, match="missing"):
         lazy.get()
     assert lazy.get() == "part"

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import FileDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RLELossless
 from pynetdicom import AE
 from pynetdicom.sop_class import ComputedRadiographyImageStorage, Verification
 
 from cds.errors import SettingsError, StoreUnavailableError
 from cds.pacs.callers import parse_callers
 from cds.pacs.intake import Intake, Taken, Verdict
-from cds.pacs.listener import Listener, ListenerOptions
+from cds.pacs.listener import STATUSES, Listener, ListenerOptions
 from cds.pacs.queue import ASSESS, ASSESS_FIRST, PacsQueue, instance_key
-from cds.pacs.selection import Skip, read_instance
+from cds.pacs.selection import Change, Skip, read_instance
 from cds.settings import Settings
 from cds.store.jobs import JobQueue
 from cds.store.opening import Store, open_store
@@ -108,13 +108,51 @@ def test_an_instance_is_on_the_disk_once(store: Store, tmp_path: Path) -> None:
     assert intake.take(content, announced=_uid(content)) == Taken(verdict=Verdict.QUEUED)
     assert intake.take(content) == Taken(verdict=Verdict.KNOWN)
     changed = _bent(SOPInstanceUID=_uid(content), PatientID="P2")
-    assert intake.take(changed) == Taken(verdict=Verdict.KNOWN)
+    assert intake.take(changed) == Taken(verdict=Verdict.KNOWN, reason=Change.PATIENT.value)
     job = store.jobs.claim("w", kinds=(ASSESS,))
     assert job is not None
     assert store.jobs.file(job.files["image"]) == content
     assert job.patient_key == "P1"
     assert store.jobs.claim("w", kinds=(ASSESS,)) is None
     assert _intake(store, tmp_path, model_id="m@2").take(content).verdict is Verdict.QUEUED
+
+
+def test_one_uid_is_one_image(store: Store, tmp_path: Path) -> None:
+    first = _bent(PatientID="p-1")
+    intake = _intake(store, tmp_path)
+    assert intake.take(first).verdict is Verdict.QUEUED
+
+    def again(bend: Any) -> bytes:
+        made = dcmread(BytesIO(first))
+        bend(made)
+        stream = BytesIO()
+        made.save_as(stream, enforce_file_format=True)
+        return stream.getvalue()
+
+    def other_pixels(made: FileDataset) -> None:
+        made.PixelData = bytes(reversed(made.PixelData))
+
+    described = again(lambda made: setattr(made, "StudyDescription", "said later"))
+    merged = again(lambda made: setattr(made, "PatientID", "p-2"))
+    packed = again(lambda made: made.compress(RLELossless, generate_instance_uid=False))
+    assert len({first, described, merged, packed}) == 4
+    for content, verdict, reason in (
+        (first, Verdict.KNOWN, None),
+        (described, Verdict.KNOWN, None),
+        (packed, Verdict.KNOWN, None),
+        (merged, Verdict.KNOWN, Change.PATIENT.value),
+        (again(other_pixels), Verdict.CHANGED, Change.IMAGE.value),
+        (again(other_pixels), Verdict.CHANGED, Change.IMAGE.value),
+        (again(lambda made: delattr(made, "PixelData")), Verdict.CHANGED, Change.IMAGE.value),
+    ):
+        assert intake.take(content) == Taken(verdict=verdict, reason=reason)
+    job = store.jobs.claim("w", kinds=(ASSESS,))
+    assert job is not None
+    assert store.jobs.file(job.files["image"]) == first  # the first is kept
+    assert store.jobs.claim("w", kinds=(ASSESS,)) is None  # and assessed once
+    status = PacsQueue(store.database).status()
+    assert status.skipped == {"changed_image": 1, "changed_patient": 1}
+    assert STATUSES[Verdict.CHANGED] == 0xB006
 
 
 def test_what_the_sender_calls_urgent_goes_first(store: Store, tmp_path: Path) -> None:

@@ -1,0 +1,208 @@
+"""Healing times go on learning: the outcomes of new exports after those exported before, each case once."""
+
+import csv
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from cds.learning.digests import row_digest
+from cds.learning.retraining.cases import MANIFEST_NAME, OUTCOMES_TABLE, checked_digest
+from cds.learning.retraining.config import RetrainConfig
+from cds.learning.retraining.errors import RetrainingError
+from cds.learning.retraining.record import Record, SourceCount, write_record
+
+COMMAND: Final = "cds learn retrain --kind healing --feedback EXPORT --replay EARLIER --out CANDIDATE"
+MERGED_NAME: Final = "outcomes.csv"
+WORK_NAME: Final = ".work"
+
+Report = Callable[[str], None]
+Row = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeSource:
+    """The usable outcomes of one table."""
+
+    name: str
+    role: str
+    """``new`` or ``replay``."""
+    sha256: str
+    rows: tuple[Row, ...]
+    cases: tuple[str, ...] | None
+    """Pseudonyms of the rows, with the key's fingerprint before them; None where the source tells none."""
+    problems: tuple[str, ...]
+
+
+def retrain_healing(
+    feedback: Sequence[Path],
+    replay: Path | None,
+    out: Path,
+    *,
+    parent: Path | None = None,
+    config: RetrainConfig | None = None,
+    report: Report = print,
+) -> Path:
+    """Fit this site's healing times to earlier and new outcomes together.
+
+    There is nothing to fine-tune: the model is small and is fitted anew on all rows. Exports are cumulative, so a case
+    that comes again, recognised by its pseudonym, counts once, with its latest row.
+
+    Args:
+        feedback: folders of ``cds feedback export`` with ``healing_outcomes.csv``.
+        replay: an earlier export, an earlier candidate's folder, or a table of outcomes; None for none.
+        out: folder of the candidate, new or empty.
+        parent: folder of the current model; None where the published figures stand alone so far.
+        config: settings; the seed counts.
+        report: receives one line per row that is left out and per step.
+
+    Raises:
+        RetrainingError: no export holds an outcome, or `out` is not empty.
+        TabularError: too few unions to fit anything.
+    """
+    from cds.healing_outcomes import train_on
+
+    config = (config or RetrainConfig()).checked()
+    if out.is_dir() and any(out.iterdir()):
+        raise RetrainingError(f"the folder {out.name} is not empty", "name a new folder")
+    earlier = [] if replay is None else [read_source(replay, role="replay", report=report)]
+    sources = [*earlier, *(read_source(folder, role="new", report=report) for folder in feedback)]
+    if not any(one.rows for one in sources if one.role == "new"):
+        raise RetrainingError("no export holds an outcome that can be used", "record outcomes at follow-up first")
+    kept, notes = each_once(sources)
+    for note in notes:
+        report(note)
+    merged = out / WORK_NAME / MERGED_NAME
+    _write(merged, [row for rows in kept.values() for row in rows])
+    manifest = train_on(merged, out, seed=config.seed, report=report)
+    record = Record(
+        kind="healing",
+        parent_id=None if parent is None else _manifest_of(parent).get("model_id"),
+        parent_sha256=None if parent is None else _manifest_of(parent).get("sha256"),
+        why=f"{sum(len(kept[one.name]) for one in sources if one.role == 'new')} outcomes at follow-up came in.",
+        method="Fitted anew on all outcomes; groups of bones are blended in where they beat the published figures.",
+        command=COMMAND,
+        seed=config.seed,
+        config=asdict(config),
+        sources=tuple(
+            SourceCount(
+                name=one.name,
+                role=one.role,
+                n=len(kept[one.name]),
+                n_positive=sum(row["united"] in ("1", "1.0") for row in kept[one.name]),
+                left_out=len(one.problems),
+                sha256=one.sha256,
+            )
+            for one in sources
+        ),
+        digests=frozenset(row_digest(dict(row)) for rows in kept.values() for row in rows),
+        problems=tuple(line for one in sources for line in one.problems),
+        notes=tuple(notes),
+        further={"groups": {name: found["weight"] for name, found in manifest["groups"].items()}},
+    )
+    write_record(record, out, parent=parent)
+    return out
+
+
+def read_source(place: Path, *, role: str, report: Report = print) -> OutcomeSource:
+    """Outcomes of an export, of an earlier candidate or of a plain table; bad rows are named by number and left out.
+
+    Raises:
+        RetrainingError: there is no such table, or an export was changed.
+    """
+    exported = (place / OUTCOMES_TABLE).is_file()
+    if place.is_dir() and not exported and (place / WORK_NAME / MERGED_NAME).is_file():
+        table = place / WORK_NAME / MERGED_NAME
+    else:
+        table = place / OUTCOMES_TABLE if place.is_dir() else place
+    if not table.is_file():
+        raise RetrainingError(f"{place.name} holds no {OUTCOMES_TABLE}", "give an export with outcomes, or a table")
+    sha256 = checked_digest(place) if exported else hashlib.sha256(table.read_bytes()).hexdigest()
+    name = place.name if role == "new" else "replay"
+    with table.open(encoding="utf-8", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    cases = _cases_of(place, len(rows)) if exported else None
+    good, problems = [], []
+    for number, row in enumerate(rows, start=1):
+        fault = _fault(row)
+        if fault is None:
+            good.append(number - 1)
+        else:
+            problems.append(f"{name}: row {number} left out: {fault}")
+            report(problems[-1])
+    return OutcomeSource(
+        name=name,
+        role=role,
+        sha256=sha256,
+        rows=tuple({key: value or "" for key, value in rows[place].items()} for place in good),
+        cases=None if cases is None else tuple(cases[place] for place in good),
+        problems=tuple(problems),
+    )
+
+
+def _fault(row: Row) -> str | None:
+    """Why `tabular.healing.outcomes` refuses a row, naming the column; None for a usable one."""
+    from tabular.healing.errors import OutcomesError
+    from tabular.healing.outcomes import read_outcomes
+
+    if None in row or None in row.values():
+        return "it has not as many fields as the header"
+    with tempfile.TemporaryDirectory() as folder:
+        alone = Path(folder) / "row.csv"
+        _write(alone, [row])
+        try:
+            read_outcomes(alone)
+        except OutcomesError as error:
+            return str(error).rpartition(": ")[2].rstrip(".")
+    return None
+
+
+def _cases_of(folder: Path, n: int) -> list[str] | None:
+    """Pseudonyms of the rows of outcomes, which stand in the order of ``rows.parquet``; None where they do not fit."""
+    import pandas as pd
+
+    path = folder / "rows.parquet"
+    if not path.is_file():
+        return None
+    table = pd.read_parquet(path, columns=["case", "outcome_united"])
+    cases = [str(one) for one in table.loc[table["outcome_united"].notna(), "case"]]
+    key = _manifest_of(folder).get("key", "")
+    return [f"{key}/{one}" for one in cases] if len(cases) == n else None
+
+
+def each_once(sources: Sequence[OutcomeSource]) -> tuple[dict[str, list[Row]], list[str]]:
+    """The rows of each source, without those that a later source brings again."""
+    last = {case: one.name for one in sources for case in one.cases or ()}
+    kept: dict[str, list[Row]] = {one.name: [] for one in sources}
+    notes = []
+    for one in sources:
+        if one.cases is None:
+            kept[one.name] += one.rows
+            if len(sources) > 1:
+                notes.append(f"{one.name}: tells no pseudonyms; whether a case comes twice cannot be seen")
+            continue
+        fresh = [row for case, row in zip(one.cases, one.rows, strict=True) if last[case] == one.name]
+        if len(fresh) < len(one.rows):
+            notes.append(f"{one.name}: {len(one.rows) - len(fresh)} cases come again later; the later row holds")
+        kept[one.name] += fresh
+    return kept, notes
+
+
+def _write(path: Path, rows: Sequence[Row]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    with path.open("w", encoding="utf-8", newline="") as handle:
+        writer = csv.DictWriter(handle, columns, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _manifest_of(folder: Path) -> dict[str, Any]:
+    try:
+        document = json.loads((folder / MANIFEST_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}

@@ -1,0 +1,323 @@
+"""Drift in a real store: what is kept, what is refused, what raises an alarm, what erasure leaves."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import func, select, text
+from typer.testing import CliRunner
+
+from cds.case import CaseInput
+from cds.entrypoints.cli import app
+from cds.entrypoints.drift_commands import EXIT_ALARM
+from cds.errors import InputError
+from cds.learning.drift import records, watching
+from cds.learning.drift.comparison import training_reference
+from cds.learning.drift.monitors import BY_NAME, MONITORS
+from cds.learning.drift.observation import NOT_RECORDED, observe
+from cds.learning.drift.outcomes import outcome_numbers, verdict
+from cds.learning.drift.records import DriftRecords
+from cds.learning.drift.watching import MONITOR_LEVEL, YEARLY_LEVEL, State, Timed, judge, watch
+from cds.metrics import Metrics
+from cds.presenters.drift_page import render_drift_html, render_drift_json
+from cds.settings import Settings
+from cds.store.feedback import Feedback, FeedbackContent, FeedbackKind
+from cds.store.opening import Store, open_store
+from cds.store.tables import CaseRow, DriftObservationRow
+from cds.work.keeping import keep
+from cds.work.requests import RawCase
+from imaging.results import FractureCall
+from tests.support import cases
+
+NOW = datetime(2026, 3, 4, 9, 30, tzinfo=UTC)
+RAW = RawCase(image=b"image", bundle=None, patient_id=None, frame=None, as_of=None, bedside={})
+CASE = CaseInput(image=b"image", as_of=NOW)
+FEW = 40
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data_dir=tmp_path, audit_log=None)
+
+
+@pytest.fixture
+def store(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    monkeypatch.setattr(records, "REFERENCE_CASES", FEW)
+    monkeypatch.setattr(watching, "REFERENCE_CASES", FEW)
+    opened = open_store(settings)
+    yield opened
+    opened.close()
+
+
+def kept(store: Store, number: int, *, patient: str | None = None) -> str:
+    result = replace(cases.full_case(), case_id=f"case-{number}", patient=None, source_image=None)
+    assert result.radiograph is not None
+    result = replace(result, radiograph=replace(result.radiograph, dicom=None))
+    return keep(store, RAW, CASE, result, actor="test", request_key=None, patient_key=patient or f"p{number}").id
+
+
+def filled(store: Store, count: int, *, moved_from: int | None = None, start: datetime = NOW) -> None:
+    """`count` cases, two a day; from one on, twice as bright."""
+    draw = np.random.default_rng(5)
+    rows = []
+    for number in range(count):
+        created = start + timedelta(hours=12 * number)
+        rows.append((f"c{number:04d}", created, float(draw.normal(0.3, 0.05))))
+    with store.database.transaction() as session:
+        for name, created, _ in rows:
+            case = kept_row(name, created)
+            session.add(case)
+        session.flush()
+        for place, (name, created, value) in enumerate(rows):
+            off = 0.0 if moved_from is None or place < moved_from else 0.3
+            numbers = {"exposure": value + off, "positive": float(place % 3 == 0), "probability": 0.3, "abstained": 0.0}
+            session.add(
+                DriftObservationRow(
+                    case_id=name,
+                    created=created,
+                    model="detector@1",
+                    repeated=False,
+                    numbers=numbers,
+                    categories={"region": "hand_arm", "device": NOT_RECORDED, "modality": "DX", "sex": "female"},
+                )
+            )
+
+
+def kept_row(name: str, created: datetime) -> CaseRow:
+    return CaseRow(
+        id=name,
+        created=created,
+        actor="test",
+        patient_key=name,
+        title="A case.",
+        severity="none",
+        urgency="routine",
+        engine_version="1",
+        model_versions=["detector@1"],
+        context={},
+    )
+
+
+# --- what is kept
+
+
+def test_a_kept_case_is_observed_and_erased_with_it(store: Store) -> None:
+    case_id = kept(store, 1)
+    model = DriftRecords(store.database).model()
+    assert model is not None
+    (one,) = DriftRecords(store.database).all(model)
+    assert one.case_id == case_id
+    assert set(one.observation.numbers) <= set(BY_NAME)
+    assert set(one.observation.categories) <= set(BY_NAME)
+    store.privacy.erase_patient("p1", actor="test")
+    with store.database.reading() as session:
+        assert session.scalar(select(func.count()).select_from(DriftObservationRow)) == 0
+
+
+def test_an_observation_names_nobody() -> None:
+    result = cases.full_case()
+    found = observe(result)
+    assert found is not None
+    assert result.patient is not None
+    written = json.dumps([dict(found.numbers), dict(found.categories)])
+    for secret in (result.patient.patient_id, result.case_id, str(result.patient.birth_date)):
+        assert secret not in written
+    assert found.numbers["age"] % 10 == 0
+
+
+def test_without_a_radiograph_nothing_is_observed() -> None:
+    assert observe(replace(cases.full_case(), radiograph=None, findings=None)) is None
+
+
+def test_what_cannot_be_judged_counts_as_abstention_alone() -> None:
+    result = cases.full_case()
+    assert result.findings is not None
+    refused = replace(result.findings, call=FractureCall.CANNOT_JUDGE, fracture_probability=None, detections=())
+    found = observe(replace(result, findings=refused))
+    assert found is not None
+    assert found.numbers["abstained"] == 1.0
+    assert not {"positive", "suspected", "boxes", "probability"} & set(found.numbers)
+
+
+def test_a_second_radiograph_of_a_patient_is_not_counted_again(store: Store) -> None:
+    kept(store, 1, patient="same")
+    kept(store, 2, patient="same")
+    records_ = DriftRecords(store.database)
+    assert len(records_.all(records_.model() or "")) == 1
+
+
+# --- what is said
+
+
+def test_too_few_cases_say_nothing(store: Store) -> None:
+    filled(store, FEW - 1)
+    report = watch(store, now=NOW + timedelta(days=30))
+    assert report.state is State.TOO_FEW
+    assert report.reference is None
+    assert {one.state for one in report.monitors} == {State.TOO_FEW}
+    with pytest.raises(InputError, match="needs 40 cases"):
+        DriftRecords(store.database).set_reference(actor="test")
+
+
+def test_an_empty_store_says_nothing(store: Store) -> None:
+    report = watch(store)
+    assert report.model is None
+    assert "not enough cases" in render_drift_html(report)
+
+
+def test_nothing_new_is_quiet_and_a_shift_is_not(store: Store) -> None:
+    filled(store, 240, moved_from=140)
+    end = NOW + timedelta(days=121)
+    with store.database.transaction() as session:
+        session.execute(text("DELETE FROM cases WHERE id >= 'c0140'"))
+    assert watch(store, now=end).state is State.QUIET
+
+
+def test_a_shift_raises_an_alarm_until_a_new_reference(store: Store) -> None:
+    filled(store, 240, moved_from=140)
+    end = NOW + timedelta(days=121)
+    report = watch(store, now=end)
+    assert [one.monitor.name for one in report.alarms] == ["exposure"]
+    (alarm,) = report.alarms
+    assert alarm.since is not None
+    assert NOW + timedelta(days=70) < alarm.since < NOW + timedelta(days=90)
+    page = render_drift_html(report)
+    assert "radiographers" in page
+    assert "<script" not in page
+    assert json.loads(render_drift_json(report))["alarms"] == ["exposure"]
+    DriftRecords(store.database).set_reference(actor="test", since=NOW + timedelta(days=70))
+    assert watch(store, now=end).state is State.QUIET
+
+
+def test_looking_twice_says_the_same(store: Store) -> None:
+    filled(store, 120)
+    assert watch(store, now=NOW) == watch(store, now=NOW)
+
+
+def test_levels_add_up() -> None:
+    assert pytest.approx(YEARLY_LEVEL) == MONITOR_LEVEL * len(MONITORS)
+
+
+def test_a_figure_that_few_cases_have_is_not_compared() -> None:
+    few = [Timed(case_id=str(n), moment=NOW, value=float(n)) for n in range(3)]
+    found = judge(BY_NAME["age"], few, few, since=NOW, wanted=30)
+    assert (found.state, found.needed) == (State.TOO_FEW, 27)
+
+
+# --- outcomes
+
+
+def said(kind: FeedbackKind, *, author: str = "a", finding: int | None = None, **content: object) -> Feedback:
+    return Feedback(
+        id=f"{author}{kind.value}",
+        case_id="c",
+        created=NOW,
+        author=author,
+        role="clinician",
+        kind=kind,
+        finding=finding,
+        content=FeedbackContent(**content),  # type: ignore[arg-type]
+        supersedes=None,
+        model_versions=(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "called", "expected"),
+    [
+        ([said(FeedbackKind.AGREE)], False, False),
+        ([said(FeedbackKind.AGREE, finding=0)], True, True),
+        ([said(FeedbackKind.REJECT, finding=0)], True, False),
+        ([said(FeedbackKind.REJECT, finding=0), said(FeedbackKind.AGREE, finding=1)], True, True),
+        ([said(FeedbackKind.MISSED, boxes=((0, 0, 1, 1),))], False, True),
+        ([said(FeedbackKind.OWN_READ, fracture=True)], False, True),
+        ([said(FeedbackKind.OWN_READ, unsure=True)], False, None),
+        ([said(FeedbackKind.OWN_READ, fracture=True), said(FeedbackKind.REJECT, author="b")], True, None),
+        (
+            [
+                said(FeedbackKind.REJECT),
+                said(FeedbackKind.AGREE, author="b"),
+                said(FeedbackKind.ADJUDICATION, fracture=True),
+            ],
+            True,
+            True,
+        ),
+    ],
+)
+def test_feedback_to_one_verdict(words: list[Feedback], called: bool, expected: bool | None) -> None:
+    assert verdict(words, called=called) is expected
+
+
+def test_outcome_monitors_read_what_they_may() -> None:
+    assert outcome_numbers(called=False, probability=0.25, fracture=True) == {
+        "agreement": 0.0,
+        "missed": 1.0,
+        "calibration": 0.75,
+    }
+    assert outcome_numbers(called=True, probability=None, fracture=False) == {"agreement": 0.0, "false_alarm": 1.0}
+
+
+def test_feedback_reaches_the_page(store: Store) -> None:
+    filled(store, FEW + 5)
+    store.feedback.add("c0000", FeedbackKind.REJECT, author="a", role="clinician", finding=0)
+    assert watch(store).judged == 1
+
+
+# --- where it is shown
+
+
+def test_the_command(store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FRACTURE_CDS_DATA_DIR", str(settings.data_dir))
+    filled(store, 240, moved_from=140)
+    runner, page = CliRunner(), tmp_path / "drift.html"
+    told = runner.invoke(app, ["learn", "drift", "--html", str(page)])
+    assert told.exit_code == 0, told.output
+    assert "Exposure" in told.output
+    assert "Something has moved" in page.read_text()
+    assert runner.invoke(app, ["learn", "drift", "--fail-on-alarm"]).exit_code == EXIT_ALARM
+    printed = runner.invoke(app, ["learn", "drift", "--json"])
+    assert json.loads(printed.output)["state"] == "alarm"
+    begun = ["learn", "drift", "--set-reference", "--since", "2026-05-20", "--fail-on-alarm"]
+    assert runner.invoke(app, begun).exit_code == 0
+
+
+def test_the_gauges() -> None:
+    metrics = Metrics()
+    metrics.watch_drift(lambda: {"exposure": (3.5, True), "age": (0.0, None)})
+    shown = metrics.text().decode()
+    assert 'fracture_cds_drift_evidence{monitor="exposure"} 3.5' in shown
+    assert 'fracture_cds_drift_alarm{monitor="exposure"} 1.0' in shown
+    assert 'fracture_cds_drift_alarm{monitor="age"} NaN' in shown
+
+
+def test_the_page_of_the_service(store: Store, settings: Settings) -> None:
+    from fastapi import FastAPI
+
+    from cds.audit import NoAuditTrail
+    from cds.bootstrap import build_engines
+    from cds.entrypoints.auth import install_access
+    from cds.entrypoints.drift_web import mount_drift
+    from cds.entrypoints.service import Service
+    from cds.security.access import build_gate
+
+    filled(store, 60)
+    service = Service(settings=settings, engines=build_engines(settings), audit=NoAuditTrail(), store=store)
+    web = FastAPI()
+    mount_drift(web, service)
+    install_access(web, build_gate(settings, store.database), requests_per_minute=1000)
+    client = TestClient(web, base_url="http://localhost", client=("127.0.0.1", 5000))
+    assert "Drift" in client.get("/drift").text
+    assert client.get("/api/drift", params={"since": "2026-03-01"}).json()["observed"] == 60
+    assert client.get("/api/drift", params={"since": "yesterday"}).status_code == 422
+    assert b"fracture_cds_drift_evidence" in service.metrics.text()
+
+
+def test_the_shipped_figures_belong_to_monitors() -> None:
+    found = training_reference()
+    assert set(found.summaries) <= set(BY_NAME)
+    assert all(one.cases > 100 for one in found.summaries.values())
