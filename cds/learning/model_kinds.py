@@ -5,12 +5,14 @@ import json
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cds.errors import ModelStoreError, error_code
-from cds.settings import Settings
 from imaging.errors import ImagingError
 from tabular.errors import TabularError
+
+if TYPE_CHECKING:  # at run time it loads pydantic, which the command line's help need not wait for
+    from cds.settings import Settings
 
 
 class ModelKind(StrEnum):
@@ -57,7 +59,7 @@ def identify(kind: ModelKind, folder: Path) -> str:
         ) from error
 
 
-def own_folder(kind: ModelKind, settings: Settings) -> Path | None:
+def own_folder(kind: ModelKind, settings: "Settings") -> Path | None:
     """The folder that the settings name; it wins over the store."""
     folders = {
         ModelKind.DETECTOR: settings.detector_dir,
