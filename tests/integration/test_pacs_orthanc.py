@@ -28,6 +28,7 @@ from tests.support.netspace import Netspace, own_network
 from tests.support.orthanc import AET as ORTHANC
 from tests.support.orthanc import DICOM_PORT, Orthanc, running_orthanc
 from tests.support.pacs_listener import AET, settings
+from tests.support.postgres import postgres_server
 from tests.support.tools import requires_dcmtk
 
 pytestmark = requires_dcmtk
@@ -176,6 +177,48 @@ def test_nothing_is_lost_or_doubled_when_the_listener_is_killed_and_the_pacs_is_
 
     for _, source in images:
         assert sorted(_listed(orthanc, source)) == ["CR", "OT", "PR", "SR"]
+
+
+def test_postgresql_behind_the_listener_and_one_image_for_each_uid(
+    space: Netspace, orthanc: Orthanc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """STOW-RS to a real PACS, the queue in a real database that goes away; a UID that comes with two images."""
+    content, source = _image("20260401")
+    changed = dcmread(BytesIO(content))
+    changed.PixelData = bytes(reversed(changed.PixelData))
+    changed.save_as(tmp_path / "changed.dcm", enforce_file_format=True)
+    second, other = _image("20260402")
+    stored = [orthanc.store(one) for one in (content, second)]
+    to_listener = ("-aec", AET, "127.0.0.1", str(PORT))
+    with postgres_server() as database:
+        monkeypatch.setenv("FRACTURE_CDS_DATABASE_URL", database.socket_url)
+
+        def counts() -> dict[str, dict[str, int]]:
+            return {name: dict(one) for name, one in _status(tmp_path).counts.items()}
+
+        with _listener(space, tmp_path, "--stow", Orthanc.dicomweb, "--delay", "0.5") as process:
+            orthanc.send("cds", stored[:1])
+            _until(lambda: counts()["send"] == {"done": 1})
+            told = _tool(space, "storescu", "-v", *to_listener, str(tmp_path / "changed.dcm"))
+            assert "b006" in told.lower() or "warning" in told.lower(), told
+
+            database.stop()
+            refused = subprocess.run(
+                space.command(["storescu", "-v", *to_listener, str(tmp_path / "changed.dcm")]),
+                capture_output=True, text=True, timeout=60, check=False,
+            )  # fmt: skip
+            assert "a700" in (refused.stdout + refused.stderr).lower() or refused.returncode != 0
+            assert process.poll() is None
+            database.start()
+            orthanc.send("cds", stored)
+            _until(lambda: counts() == {"assess": {"done": 2}, "send": {"done": 2}})
+        assert _status(tmp_path).skipped == {"changed_image": 1}
+        assert not list(tmp_path.glob("*.sqlite"))
+    for study in (source, other):
+        assert sorted(_listed(orthanc, study)) == ["CR", "OT", "PR", "SR"]
+    (kept,) = [one for one in orthanc.get("instances") if orthanc.get(f"instances/{one}/simplified-tags")
+               ["SOPInstanceUID"] == source.SOPInstanceUID]  # fmt: skip
+    assert kept in stored
 
 
 def _kill(space: Netspace, process: "subprocess.Popen[str]") -> None:
