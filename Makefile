@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SHARED ?= ../shared
 
-.PHONY: demo test mutate load bench bench-geometry bench-screen bench-export bench-detectors edge lint serve pin clean
+.PHONY: demo test mutate load screenshots bench bench-geometry bench-screen bench-export bench-detectors bench-learning edge \
+    lint serve pin clean
 
 demo: $(STAMP)
 	$(BIN)/cds demo --out demo-output
@@ -38,6 +39,14 @@ bench-export: edge
 bench-detectors: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.detectors --data $(SHARED)/data/fracatlas --json out/detectors/table.json
 
+# The learning loop's proofs on small budgets, and one page about them: about an hour.
+bench-learning: $(STAMP)
+	$(BIN)/python -m tests.benchmarks.learning --data $(SHARED)/data --out out/learning
+
+# A person's walk through the form in Chromium, with the real models and a drawn radiograph.
+screenshots: $(STAMP)
+	$(BIN)/python -m tests.support.walk docs/screenshots
+
 # What TFLite export needs beside everything else; about 700 MB. All versions are pinned, so nothing is resolved.
 edge: $(VENV)/.edge
 $(VENV)/.edge: requirements-edge.txt $(STAMP)
@@ -61,9 +70,10 @@ $(STAMP): requirements-dev.txt pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	touch $(STAMP)
 
-# Pins anew; the output names versions only, never where they were fetched from. Development first: Flower, which only
-# a federation needs, is the strictest about others' versions, and tests must run on what is shipped. The override: a part of litert-torch
-# that no conversion here touches (xdsl 0.28) forbids newer typing-extensions, and would take pydantic back with it.
+# Pins anew; the output names versions only, never where they were fetched from. Development comes first: Flower, which
+# only a federation needs, is the strictest about others' versions, and tests must run on what ships. The override: a part
+# of litert-torch that no conversion here touches (xdsl 0.28) forbids newer typing-extensions, and would take pydantic back
+# with it.
 pin: $(STAMP)
 	echo "typing-extensions>=4.13" > $(VENV)/override.txt
 	$(BIN)/uv pip compile pyproject.toml --group dev --extra federated --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url --upgrade -o requirements-dev.txt
