@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SHARED ?= ../shared
 
-.PHONY: demo test mutate load screenshots bench bench-geometry bench-screen bench-export bench-detectors bench-learning edge \
+.PHONY: demo test mutate load fuzz audit screenshots bench bench-geometry bench-screen bench-export bench-detectors bench-learning edge \
     lint serve pin clean
 
 demo: $(STAMP)
@@ -25,6 +25,13 @@ bench: $(STAMP)
 # Twenty users for two minutes against a service of its own.
 load: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.load --users 20 --seconds 120
+
+# Damaged files and hostile requests at every entrance, two minutes each.
+fuzz: $(STAMP)
+	$(BIN)/python -m tests.benchmarks.fuzz
+
+audit: $(STAMP)
+	$(BIN)/bandit -q -r cds imaging fhir_adapters fusion tabular
 
 bench-geometry: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.geometry

@@ -11,8 +11,12 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import httpx
+
 from cds.errors import InputError, SettingsError
+from cds.security.pinning import named_by_servers
 from cds.settings import Settings
+from fhir_adapters.client.addresses import base_address
 from fhir_adapters.client.auth import BackendServices, BearerAuth
 from fhir_adapters.client.dicomweb import fetch_instance
 from fhir_adapters.client.fetch import READ_SCOPE_TYPES, fetch_record
@@ -120,7 +124,11 @@ async def fetch_case_async(settings: Settings, request: SourceRequest) -> Fetche
 
 
 def build_fhir_client(
-    settings: Settings, *, types: Sequence[str] = READ_SCOPE_TYPES, created: Sequence[str] = ()
+    settings: Settings,
+    *,
+    types: Sequence[str] = READ_SCOPE_TYPES,
+    created: Sequence[str] = (),
+    transport: httpx.AsyncBaseTransport | None = None,
 ) -> FhirClient:
     """A client of the FHIR server that the settings name.
 
@@ -128,6 +136,7 @@ def build_fhir_client(
         settings: address, credentials, limits.
         types: resource types that will be read; makes the scopes unless the settings fix them.
         created: resource types that will be created; adds to the scopes.
+        transport: replaces the network, there and for what it points to.
 
     Raises:
         InputError: no server is named.
@@ -140,12 +149,16 @@ def build_fhir_client(
             "A patient on a FHIR server was asked for, but no server is named.",
             remedy="Give --fhir-server, or set FRACTURE_CDS_FHIR_SERVER.",
         )
+    home = base_address(settings.fhir_server)
+    verify = trusted_authorities(settings)
     return FhirClient(
         settings.fhir_server,
         auth=authenticator(settings, types=types, created=created),
+        transport=transport,
+        elsewhere=transport or named_by_servers(home.host, verify=verify),
         timeout=settings.fhir_timeout_seconds,
         retries=RetryPolicy(deadline_s=settings.fhir_deadline_seconds),
-        verify=_trust(settings),
+        verify=verify,
         max_body_bytes=settings.max_record_bytes,
         search_method=SearchMethod(settings.fhir_search_method),
     )
@@ -188,14 +201,14 @@ def build_dicomweb_client(settings: Settings, client: FhirClient | None) -> Http
     if settings.dicomweb_url is None:
         return None
     if settings.dicomweb_token is None and client is not None:
-        return client.beside(settings.dicomweb_url)
+        return client.beside(settings.dicomweb_url, chosen=True)
     token = settings.dicomweb_token
     return HttpClient(
         settings.dicomweb_url,
         auth=None if token is None else BearerAuth.fixed(token.get_secret_value()),
         timeout=settings.fhir_timeout_seconds,
         retries=RetryPolicy(deadline_s=settings.fhir_deadline_seconds),
-        verify=_trust(settings),
+        verify=trusted_authorities(settings),
         max_body_bytes=settings.max_image_bytes,
     )
 
@@ -211,7 +224,7 @@ async def _instance(settings: Settings, dicomweb: HttpClient | None, choice: Dic
     )
 
 
-def _trust(settings: Settings) -> ssl.SSLContext | bool:
+def trusted_authorities(settings: Settings) -> ssl.SSLContext | bool:
     """How certificates are checked; they always are."""
     if settings.fhir_ca_file is None:
         return True

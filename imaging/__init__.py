@@ -8,6 +8,7 @@ Map
 ``warnings``      every warning and its sentence for the reader.
 ``radiograph``    `Radiograph`: one X-ray in memory.
 ``reader``        a DICOM, PNG or JPEG file to a `Radiograph`.
+``deidentify_picture``  PNG and JPEG for training exports; DICOM: ``dicom``.
 ``raster``, ``grey``, ``codestream``, ``limits``: what the reader is made of.
 ``dicom``         the DICOM reader and writer, pixel-spacing provenance.
 ``preprocess``    the one way grey values reach the network.

@@ -84,6 +84,21 @@ def read_jpeg(data: bytes, *, limits: ReadLimits = DEFAULT_LIMITS) -> RasterImag
     return _decode(data, "JPEG", synthetic=False)
 
 
+def stored_grey(data: bytes) -> NDArray[np.generic]:
+    """The grey values of a file that `read_png` or `read_jpeg` has read, upright and as stored.
+
+    Returns:
+        [H, W], uint8, or uint16 where the file holds more than 8 bits.
+    """
+    with Image.open(BytesIO(data), formats=("PNG", "JPEG")) as image:
+        image.load()
+        upright = _upright(image)
+        if upright.mode in _SIXTEEN_BIT_MODES:
+            return np.asarray(np.clip(np.asarray(upright), 0, 65535), dtype=np.uint16)
+        pixels, _, _ = _to_grey(upright)
+        return np.rint(pixels * 255).astype(np.uint8)
+
+
 def _walk_png(data: bytes) -> tuple[int, int, bool]:
     """Check each chunk's bounds and checksum; return columns, rows and whether the phantom mark is there."""
     position, columns, rows, synthetic = len(PNG_SIGNATURE), 0, 0, False

@@ -17,6 +17,8 @@ from imaging.training.metrics import (
     RECALL_POINTS,
     ImageRecord,
     PrecisionTable,
+    bounded_log_odds,
+    logistic_lines,
 )
 from tabular.metrics import slope as amount_slope
 
@@ -28,9 +30,6 @@ LOWER_IS_BETTER: Final = frozenset({"calibration_error", "absolute_error"})
 AT_50: Final = 0
 """Column of IoU .5 in a precision table."""
 SLOPE_DRAWS: Final = 400
-SMALLEST: Final = 1e-6
-RIDGE: Final = 1e-6
-NEWTON_STEPS: Final = 40
 
 
 class Measures:
@@ -86,48 +85,14 @@ class Measures:
         where there are no probabilities; 1 is perfect, below 1 too extreme.
         """
         if self._judged.any():
-            bounded = np.clip(self._probability[self._judged], SMALLEST, 1 - SMALLEST)
+            odds = bounded_log_odds(self._probability[self._judged])
             truth = self._positive[self._judged].astype(np.float64)
-            return logistic_slopes(np.log(bounded / (1 - bounded)), truth, weights[:, self._judged])
+            return logistic_lines(odds, truth, weights[:, self._judged])[0]
         known = np.isfinite(self._target - self._estimate)
         target, estimate = self._target[known], self._estimate[known]
         if not known.any() or np.ptp(estimate) == 0:
             return np.full(len(weights), np.nan)
         return np.array([amount_slope(target, estimate, row) for row in weights[:, known] if row.sum() > 1])
-
-
-def logistic_slopes(x: Floats, truth: Floats, weights: Floats) -> Floats:
-    """Slope of the weighted logistic regression of the truth on x, for each row of weights (Cox 1958).
-
-    Newton's method from a flat line, where the curvature is largest: from a slope of 1 it runs away where the
-    probabilities are far too extreme. NaN with one class only, or where x is all alike.
-
-    Args:
-        x: log odds, [items].
-        truth: 0 or 1, [items].
-        weights: [draws, items].
-    """
-    spread = float(x.std())
-    total = weights.sum(axis=1)
-    share = _divided(weights @ truth, total)
-    if spread < SMALLEST:
-        return np.full(len(weights), np.nan)
-    z = (x - x.mean()) / spread
-    usable = (share > 0) & (share < 1)
-    start = np.where(usable, share, 0.5)
-    slope, level = np.zeros(len(weights)), np.log(start / (1 - start))
-    for _ in range(NEWTON_STEPS):
-        fitted = 1 / (1 + np.exp(-np.clip(slope[:, None] * z + level[:, None], -30, 30)))
-        pull = weights * (truth - fitted)
-        curve = weights * fitted * (1 - fitted)
-        first, second = pull @ z, pull.sum(axis=1)
-        a, b, c = curve @ (z * z) + RIDGE, curve @ z, curve.sum(axis=1) + RIDGE
-        scale = np.maximum(a * c - b * b, RIDGE**2)
-        step = (c * first - b * second) / scale
-        slope, level = slope + np.clip(step, -3, 3), level + np.clip((a * second - b * first) / scale, -3, 3)
-        if np.abs(step[usable]).max(initial=0.0) < SMALLEST:
-            break
-    return np.where(usable, slope / spread, np.nan)
 
 
 def gain(name: str, current: Floats, candidate: Floats) -> Floats:

@@ -74,6 +74,7 @@ class FhirClient(HttpClient):
         timeout: float = DEFAULT_TIMEOUT_S,
         retries: RetryPolicy | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
+        elsewhere: httpx.AsyncBaseTransport | None = None,
         verify: ssl.SSLContext | bool = True,
         max_body_bytes: int = DEFAULT_MAX_BODY,
         search_method: SearchMethod = SearchMethod.AUTO,
@@ -87,6 +88,7 @@ class FhirClient(HttpClient):
             timeout: as in `HttpClient`.
             retries: as in `HttpClient`.
             transport: as in `HttpClient`.
+            elsewhere: as in `HttpClient`.
             verify: as in `HttpClient`.
             max_body_bytes: as in `HttpClient`.
             search_method: how searches travel.
@@ -101,6 +103,7 @@ class FhirClient(HttpClient):
             timeout=timeout,
             retries=retries,
             transport=transport,
+            elsewhere=elsewhere,
             verify=verify,
             max_body_bytes=max_body_bytes,
             sleep=sleep,

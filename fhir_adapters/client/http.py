@@ -118,6 +118,7 @@ class HttpClient:
         timeout: float = DEFAULT_TIMEOUT_S,
         retries: RetryPolicy | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
+        elsewhere: httpx.AsyncBaseTransport | None = None,
         verify: ssl.SSLContext | bool = True,
         max_body_bytes: int = DEFAULT_MAX_BODY,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -129,7 +130,8 @@ class HttpClient:
             auth: gives the bearer token; None for an open server.
             timeout: seconds for a connection, and between two pieces of an answer.
             retries: how patient to be; the defaults of `RetryPolicy`.
-            transport: replaces the network, for tests.
+            transport: replaces the network, for this server.
+            elsewhere: the same for the other servers that this one points to; `transport` by default.
             verify: how the server's certificate is checked.
             max_body_bytes: a longer answer is refused.
             sleep: waits between attempts, for tests.
@@ -146,11 +148,16 @@ class HttpClient:
         self._gate = asyncio.Semaphore(PARALLEL)
         self._timeout = timeout
         self._transport = transport
+        self._elsewhere = elsewhere
         self._verify = verify
-        self._http = httpx.AsyncClient(
-            timeout=httpx.Timeout(timeout),
+        self._http = self._client(transport)
+        self._away = self._http if elsewhere is None else self._client(elsewhere)
+
+    def _client(self, transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            timeout=httpx.Timeout(self._timeout),
             transport=transport,
-            verify=verify,
+            verify=self._verify,
             follow_redirects=False,
             trust_env=not is_loopback(self.base),
             headers={"User-Agent": "fracture-cds"},
@@ -170,21 +177,29 @@ class HttpClient:
     ) -> None:
         """Close all connections."""
         await self._http.__aexit__(kind, error, trace)
+        if self._away is not self._http:
+            await self._away.aclose()
 
-    def beside(self, base_url: str) -> "HttpClient":
+    def beside(self, base_url: str, *, chosen: bool = False) -> "HttpClient":
         """A client for a server that this one points to: the same patience and traffic count.
 
         It takes the credentials along only if that address is on this very server.
 
+        Args:
+            base_url: of that server.
+            chosen: it was named by the operator, not by this server.
+
         Raises:
             ServerAddressError: the address cannot be used.
         """
+        home = self.is_home(base_address(base_url))
         client = HttpClient(
             base_url,
-            auth=self._auth if self.is_home(base_address(base_url)) else None,
+            auth=self._auth if home else None,
             timeout=self._timeout,
             retries=self._retries,
-            transport=self._transport,
+            transport=self._transport if home or chosen or self._elsewhere is None else self._elsewhere,
+            elsewhere=self._elsewhere,
             verify=self._verify,
             max_body_bytes=self._max_body,
             sleep=self._sleep,
@@ -421,8 +436,9 @@ class HttpClient:
             token = await self._auth.token(self) if call.credentials and self._auth is not None else None
             headers = {**call.headers, **({} if token is None else {"Authorization": f"Bearer {token}"})}
             self.traffic.requests += 1
-            request = self._http.build_request(call.method, call.url, headers=headers)
-            response = await self._http.send(request, stream=True)
+            http = self._http if self.is_home(call.url) else self._away
+            request = http.build_request(call.method, call.url, headers=headers)
+            response = await http.send(request, stream=True)
             refused = response.status_code == 401 and token is not None and not renewed
             if response.status_code in _REDIRECTS:
                 await response.aclose()
@@ -548,11 +564,12 @@ class HttpClient:
             fields = call.form()
             content = str(httpx.QueryParams(fields if isinstance(fields, Mapping) else list(fields))).encode()
             headers["Content-Type"] = "application/x-www-form-urlencoded"
-        request = self._http.build_request(call.method, call.url, headers=headers, content=content)
+        http = self._http if self.is_home(call.url) else self._away
+        request = http.build_request(call.method, call.url, headers=headers, content=content)
         async with self._gate:
             self.traffic.requests += 1
             try:
-                response = await self._http.send(request, stream=True)
+                response = await http.send(request, stream=True)
                 try:
                     body = await self._body_of(response, call.max_body, call.label)
                 finally:

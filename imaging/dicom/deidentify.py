@@ -116,6 +116,8 @@ class Deidentified:
     """How many removed values were found in the result: 0, or `deidentify` had raised."""
     needs_review: bool
     """The file said that text is burned in, and none was found: a person has to look."""
+    suffix: str = ".dcm"
+    """Of the file's name."""
 
 
 def deidentify(data: bytes, options: DeidentifyOptions, *, limits: ReadLimits = DEFAULT_LIMITS) -> Deidentified:

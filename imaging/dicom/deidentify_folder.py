@@ -1,4 +1,4 @@
-"""A folder of DICOM files to a folder that may leave: new names, one record of what was done, nothing half-written."""
+"""A folder of DICOM, PNG and JPEG files to one that may leave: new names, one record of it, nothing half-written."""
 
 import csv
 import json
@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from imaging.deidentify_picture import deidentify_picture
 from imaging.dicom.deidentify import METHOD, Deidentified, DeidentifyOptions, deidentify
 from imaging.errors import ImagingError, UnreadableFileError
 from imaging.limits import DEFAULT_LIMITS
+from imaging.raster import JPEG_SIGNATURE, PNG_SIGNATURE
 
 RECORD = "deidentified.json"
 
@@ -19,6 +21,8 @@ class FolderResult:
     """What became of a folder."""
 
     written: int
+    pictures: int
+    """Of these, PNG and JPEG files: they name no patient, so each counts as one."""
     patients: int
     masked: int
     """Files in which text was painted over."""
@@ -51,16 +55,17 @@ def deidentify_folder(
         try:
             if path.stat().st_size > DEFAULT_LIMITS.max_file_bytes:
                 raise UnreadableFileError("The file is too large.")
-            result = deidentify(path.read_bytes(), options)
+            result = _deidentified(path.read_bytes(), options)
         except ImagingError as error:
             refused.append((number, error.code))
             continue
-        name = f"{result.instance_uid}.dcm"
+        name = f"{result.instance_uid}{result.suffix}"
         (out / name).write_bytes(result.data)
         done.append((name, result))
         pairs.append((str(path), name))
     summary = FolderResult(
         written=len(done),
+        pictures=sum(one.suffix == ".png" for _, one in done),
         patients=len({one.patient for _, one in done}),
         masked=sum(bool(one.masked) for _, one in done),
         review=tuple(name for name, one in done if one.needs_review),
@@ -74,6 +79,12 @@ def deidentify_folder(
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as stream:
             csv.writer(stream).writerows([("original", "file"), *pairs])
     return summary
+
+
+def _deidentified(data: bytes, options: DeidentifyOptions) -> Deidentified:
+    if data.startswith((PNG_SIGNATURE, JPEG_SIGNATURE)):
+        return deidentify_picture(data, options)
+    return deidentify(data, options)
 
 
 def _check(source: Path, out: Path, mapping: Path | None) -> None:

@@ -21,6 +21,9 @@ IOU_THRESHOLDS: Floats = torch.linspace(0.5, 0.95, 10).double().numpy()
 RECALL_POINTS: Floats = torch.linspace(0.0, 1.0, 101).double().numpy()
 MAX_DETECTIONS = 100
 CALIBRATION_BINS = 10
+RIDGE = 1e-6
+NEWTON_STEPS = 60
+HALVINGS = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -183,20 +186,73 @@ def calibration_line(positive: NDArray[np.bool_], probability: Floats) -> tuple[
     Slope 1 and intercept 0 are perfect; a slope below 1 means probabilities that are too extreme (Cox 1958). NaN with
     one class only or with probabilities that are all alike.
     """
+    odds = bounded_log_odds(probability)
+    slopes, intercepts = logistic_lines(odds, positive.astype(np.float64), np.ones((1, len(odds))))
+    return float(slopes[0]), float(intercepts[0])
+
+
+def bounded_log_odds(probability: Floats) -> Floats:
+    """Log odds of probabilities, which are kept one millionth away from 0 and 1."""
     bounded = np.clip(probability, 1e-6, 1 - 1e-6)
-    x = np.log(bounded / (1 - bounded))
-    if not positive.any() or positive.all() or np.ptp(x) < 1e-9:
-        return float("nan"), float("nan")
-    design = np.stack((x, np.ones_like(x)), axis=1)
-    weights = np.array([1.0, 0.0])
-    for _ in range(40):
-        fitted = 1 / (1 + np.exp(-np.clip(design @ weights, -30, 30)))
-        curvature = design.T @ (design * (fitted * (1 - fitted))[:, None]) + 1e-6 * np.eye(2)
-        step = np.linalg.solve(curvature, design.T @ (fitted - positive))
-        weights = weights - np.clip(step, -3, 3)
-        if np.abs(step).max() < 1e-8:
+    odds: Floats = np.log(bounded / (1 - bounded))
+    return odds
+
+
+def logistic_lines(x: Floats, truth: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """(slopes, intercepts) [draws] of the weighted logistic regression of the truth on x, for each row of weights.
+
+    Newton's method from a flat line, each step halved until the likelihood does not fall: whole steps from a slope of
+    1 run away where the true slope is far below it. A penalty of a millionth keeps the line of separated classes
+    finite. NaN with one class only, or where x is all alike.
+
+    Args:
+        x: log odds, [items].
+        truth: 0 or 1, [items].
+        weights: how often each item counts, [draws, items].
+    """
+    total = weights.sum(axis=1)
+    share = np.divide(weights @ truth, total, out=np.zeros(len(weights)), where=total > 0)
+    usable = (share > 0) & (share < 1)
+    spread = float(x.std()) if len(x) else 0.0
+    if spread < 1e-9 or not usable.any():
+        return np.full(len(weights), np.nan), np.full(len(weights), np.nan)
+    z, drawn, start = (x - x.mean()) / spread, weights[usable], share[usable]
+    slope, level = _climb(z, truth, drawn, np.zeros(len(drawn)), np.log(start / (1 - start)))
+    slopes, intercepts = np.full((2, len(weights)), np.nan)
+    slopes[usable] = slope / spread
+    intercepts[usable] = level - slope * x.mean() / spread
+    return slopes, intercepts
+
+
+def _climb(z: Floats, truth: Floats, weights: Floats, slope: Floats, level: Floats) -> tuple[Floats, Floats]:
+    """To the lines of the greatest penalised likelihood, from the lines given; slopes and levels are [draws]."""
+
+    def likelihood(slope: Floats, level: Floats) -> Floats:
+        line = slope[:, None] * z + level[:, None]
+        told: Floats = (weights * (truth * line - np.logaddexp(0, line))).sum(axis=1)
+        return told - RIDGE / 2 * (slope**2 + level**2)
+
+    reached = likelihood(slope, level)
+    for _ in range(NEWTON_STEPS):
+        fitted = 0.5 + 0.5 * np.tanh((slope[:, None] * z + level[:, None]) / 2)
+        pull, curve = weights * (truth - fitted), weights * fitted * (1 - fitted)
+        first, second = pull @ z - RIDGE * slope, pull.sum(axis=1) - RIDGE * level
+        a, b, c = curve @ (z * z) + RIDGE, curve @ z, curve.sum(axis=1) + RIDGE
+        scale = np.maximum(a * c - b * b, RIDGE**2)
+        steps = (c * first - b * second) / scale, (a * second - b * first) / scale
+        length = np.ones(len(slope))
+        for _ in range(HALVINGS):
+            after = likelihood(slope + length * steps[0], level + length * steps[1])
+            fell = ~(after >= reached)
+            if not fell.any():
+                break
+            length = np.where(fell, length / 2, length)
+        length = np.where(fell, 0.0, length)  # at the top, as far as rounding lets it be seen
+        slope, level = slope + length * steps[0], level + length * steps[1]
+        reached = np.where(fell, reached, after)
+        if max(np.abs(length * one).max() for one in steps) < 1e-8:
             break
-    return float(weights[0]), float(weights[1])
+    return slope, level
 
 
 def bootstrap(

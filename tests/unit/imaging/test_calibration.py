@@ -123,3 +123,25 @@ def test_calibration_measures() -> None:
     assert calibration_line(truth, sharper)[0] == pytest.approx(0.5, abs=0.04)
     assert calibration_error(truth, np.minimum(probability + 0.2, 1)) == pytest.approx(0.2, abs=0.02)
     assert np.isnan(calibration_line(np.zeros(3, dtype=bool), np.full(3, 0.5))[0])
+
+
+@pytest.mark.parametrize("spread", [1.0, 2.0, 4.0])
+@pytest.mark.parametrize("base", [-2.0, 0.0])
+@pytest.mark.parametrize("wanted", [0.2, 0.4, 0.7, 1.0, 1.5, 2.0, 3.0])
+def test_the_line_is_found_from_far_too_extreme_to_far_too_flat(wanted: float, base: float, spread: float) -> None:
+    rng = np.random.default_rng(0)
+    odds = rng.normal(size=3000) * spread + base
+    truth = rng.random(3000) < 1 / (1 + np.exp(-wanted * odds))
+    slope, intercept = calibration_line(truth, 1 / (1 + np.exp(-odds)))
+    exact = LogisticRegression(C=np.inf, tol=1e-10, max_iter=10_000).fit(np.clip(odds, -13.8155, 13.8155)[:, None], truth)
+    assert slope == pytest.approx(exact.coef_[0, 0], rel=2e-3)
+    assert intercept == pytest.approx(exact.intercept_[0], abs=5e-3)
+    assert slope == pytest.approx(wanted, rel=0.25)
+
+
+def test_the_line_of_separated_classes_is_steep_and_finite() -> None:
+    truth = np.arange(40) >= 20
+    slope, intercept = calibration_line(truth, np.linspace(0.2, 0.8, 40))
+    assert 5 < slope < 1000
+    assert math.isfinite(intercept)
+    assert np.isnan(calibration_line(truth, np.full(40, 0.3))[0])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cds.errors import InputError, SettingsError
 from cds.learning.gate import HIGH_SENSITIVITY, Answer, Scored, bounds, compare, read_margins, student
-from cds.learning.gate_metrics import Measures, group_weights, logistic_slopes
+from cds.learning.gate_metrics import Measures, group_weights
 from cds.learning.provenance import Provenance, read_provenance
 from cds.learning.verdict import Standing, verdict_of
 from imaging.training.metrics import (
@@ -222,19 +222,14 @@ def test_weighted_metrics_equal_the_plain_ones_on_the_drawn_items(seed: int) -> 
     assert measures.at("ap50", weights)[1] == pytest.approx(expected, nan_ok=True)
 
 
-def test_the_slope_is_that_of_the_release_and_finds_what_is_far_too_extreme() -> None:
-    rng = np.random.default_rng(2)
-    odds = rng.normal(scale=1.5, size=500)
-    truth = rng.random(500) < 1 / (1 + np.exp(-odds))
-    for factor in (0.7, 1.0, 1.4):
-        expected = calibration_line(truth, 1 / (1 + np.exp(-factor * odds)))[0]
-        found = logistic_slopes(factor * odds, truth.astype(float), np.ones((1, 500)))[0]
-        assert found == pytest.approx(expected, abs=1e-4)
-    true = logistic_slopes(odds, truth.astype(float), np.ones((1, 500)))[0]
-    for factor in (5.0, 20.0):
-        assert logistic_slopes(factor * odds, truth.astype(float), np.ones((1, 500)))[0] == pytest.approx(true / factor)
-    assert np.isnan(logistic_slopes(odds, np.ones(500), np.ones((1, 500)))[0])
-    assert np.isnan(logistic_slopes(np.zeros(500), truth.astype(float), np.ones((1, 500)))[0])
+def test_the_slope_of_a_draw_is_that_of_the_drawn_items() -> None:
+    current, _ = drawn_pair(2, n=400, columns=False)
+    weights = group_weights([one.group for one in current.answers], rounds=5, seed=2)
+    for found, counts in zip(Measures(current).slope(weights), weights, strict=True):
+        drawn = [one for one, count in zip(current.answers, counts, strict=True) for _ in range(int(count))]
+        truth = np.array([bool(one.positive) for one in drawn])
+        told = np.array([one.probability for one in drawn], dtype=float)
+        assert found == pytest.approx(calibration_line(truth, told)[0], abs=1e-5)
 
 
 @pytest.mark.parametrize(("freedom", "expected"), [(4, 2.132), (9, 1.833), (29, 1.699), (1000, 1.646)])
