@@ -26,6 +26,7 @@ from cds.errors import InputError
 from cds.learning.gate_metrics import SLOPE_DRAWS, Floats, Measures, gain, group_weights
 from cds.learning.gate_words import METRIC_WORDS, UNKNOWN_ORIGIN, notes_of, reasons_of
 from cds.learning.margins import Margins, read_margins
+from cds.learning.model_kinds import ModelKind
 from cds.learning.provenance import Provenance
 from cds.learning.scored import HIGH_SENSITIVITY, HIGH_SPECIFICITY, Answer, Scored
 from cds.learning.verdict import CalibrationCheck, Difference, Standing, SubgroupResult, Verdict
@@ -88,8 +89,9 @@ def compare(
         raise InputError("The locked set gives nothing to compare by.", remedy="Give a set with labels.")
     subgroups = tuple(_subgroups(current.answers, pair, margins))
     calibration = pair.calibration(n_groups)
-    shared = _shared(current.answers, provenance)
-    reasons = tuple(reasons_of(differences, subgroups, calibration, shared, n_groups, margins))
+    shared = _shared(current.answers, provenance, kind)
+    counts = _counts(current.answers)
+    reasons = tuple(reasons_of(differences, subgroups, calibration, shared, n_groups, margins, counts))
     if needs_provenance and provenance is None:
         reasons = (UNKNOWN_ORIGIN, *reasons)
     positives = [one.positive for one in current.answers if one.positive is not None]
@@ -128,24 +130,17 @@ class _Pair:
         """Each metric of the items in `members` [1, items]; metrics that these cannot give are left out."""
         for name in self._current.statistics:
             before = float(self._current.at(name, members)[0])
-            if not math.isfinite(before):
-                continue
             margin = self._margins.by_metric.get(name) if judged else None
-            if name not in self._candidate.statistics:
-                missing = Standing.MISSING if margin is not None else Standing.SHOWN_ONLY
-                nothing = float("nan")
-                yield Difference(
-                    metric=name,
-                    current=before,
-                    candidate=nothing,
-                    gain=nothing,
-                    low=nothing,
-                    high=nothing,
-                    margin=margin,
-                    standing=missing,
-                )
+            if not math.isfinite(before):
+                if margin is not None:
+                    yield _without_figures(name, before, margin, Standing.UNTOLD)
                 continue
-            after = float(self._candidate.at(name, members)[0])
+            given = name in self._candidate.statistics
+            after = float(self._candidate.at(name, members)[0]) if given else math.nan
+            if not math.isfinite(after):
+                missing = Standing.MISSING if margin is not None else Standing.SHOWN_ONLY
+                yield _without_figures(name, before, margin, missing)
+                continue
             drawn = (self._weights if judged else self._weights[:SUBGROUP_DRAWS]) * members
             gains = gain(name, self._current.at(name, drawn), self._candidate.at(name, drawn))
             estimate = float(gain(name, np.array([before]), np.array([after]))[0])
@@ -168,7 +163,7 @@ class _Pair:
         everyone = np.ones((1, self._candidate.n))
         before = float(self._current.slope(everyone)[0])
         after = float(self._candidate.slope(everyone)[0])
-        if not math.isfinite(after):
+        if not math.isfinite(before):
             return None
         draws = self._candidate.slope(self._weights[:SLOPE_DRAWS])
         low, high = bounds(draws, after, self._margins.confidence, n_groups)
@@ -182,8 +177,23 @@ class _Pair:
             high=high,
             allowed_low=wanted[0],
             allowed_high=wanted[1],
-            holds=overlaps or no_worse,
+            holds=math.isfinite(after) and (overlaps or no_worse),
         )
+
+
+def _without_figures(metric: str, current: float, margin: float | None, standing: Standing) -> Difference:
+    """A metric that one of the models or the set does not give."""
+    nothing = math.nan
+    return Difference(
+        metric=metric,
+        current=current,
+        candidate=nothing,
+        gain=nothing,
+        low=nothing,
+        high=nothing,
+        margin=margin,
+        standing=standing,
+    )
 
 
 def bounds(draws: Floats, estimate: float, confidence: float, n_groups: int) -> tuple[float, float]:
@@ -215,6 +225,12 @@ def student(level: float, freedom: int) -> float:
         (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
     )
     return sum(term / float(freedom) ** power for power, term in enumerate(terms))
+
+
+def _counts(answers: Sequence[Answer]) -> tuple[int, int] | None:
+    """Items with the finding and without; None where the items are not of that kind."""
+    known = [one.positive for one in answers if one.positive is not None]
+    return (sum(known), len(known) - sum(known)) if known else None
 
 
 def _in_order(current: Scored, candidate: Scored) -> Scored:
@@ -277,7 +293,9 @@ def _harmed(one: Difference, margins: Margins) -> bool:
     return one.gain < -loss and one.high < 0
 
 
-def _shared(answers: Sequence[Answer], provenance: Provenance | None) -> int | None:
+def _shared(answers: Sequence[Answer], provenance: Provenance | None, kind: str) -> int | None:
+    """Items that the candidate learned from; None where that is not known: of tables only whole files are compared."""
     if provenance is None:
         return None
-    return sum(not provenance.digests.isdisjoint(one.digests) for one in answers)
+    found = sum(not provenance.digests.isdisjoint(one.digests) for one in answers)
+    return None if not found and kind == ModelKind.RISK else found

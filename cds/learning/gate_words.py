@@ -34,15 +34,23 @@ def reasons_of(
     shared: int | None,
     n_groups: int,
     margins: Margins,
+    counts: tuple[int, int] | None,
 ) -> Iterator[str]:
     """Why a candidate is refused, one sentence each; nothing where it passes."""
     if shared:
         yield f"{shared} items of the locked set are among the candidate's training data: it has seen its exam."
     if n_groups < margins.fewest_groups:
         yield f"The locked set holds {n_groups} independent groups; {margins.fewest_groups} are the least."
+    if counts is not None and min(counts) < margins.fewest_each:
+        yield (
+            f"The locked set holds {counts[0]} items with the finding and {counts[1]} without;"
+            f" {margins.fewest_each} of each are the least."
+        )
     for one in differences:
         words = METRIC_WORDS.get(one.metric, one.metric)
-        if one.standing is Standing.MISSING:
+        if one.standing is Standing.UNTOLD:
+            yield f"This locked set cannot tell the {words}."
+        elif one.standing is Standing.MISSING:
             yield f"The candidate does not give the {words}, which the current model does."
         elif one.standing is Standing.FELL:
             yield f"The {words} falls by {-one.gain:.3f}, beyond the margin of {one.margin:g}."
@@ -81,7 +89,7 @@ def notes_of(
     if small:
         yield f"{small} of {len(subgroups)} subgroups are too small to judge by; harm there cannot be seen."
     if shared is None:
-        yield "Whether the candidate learned from this set was not checked."
+        yield "Whether the candidate learned from this set is not known; of tables only whole files can be compared."
     if looks is not None and looks > 1:
         often = " Keep a fresh set for the next decision." if looks >= MANY_LOOKS else ""
         yield (

@@ -37,6 +37,9 @@ class Margins:
     """The same with fewer positives, or with fewer negatives."""
     fewest_groups: int = 5
     """With fewer independent groups nothing can be told, and no candidate passes."""
+    fewest_each: int = 20
+    """The same with fewer items that have the finding, or fewer without: a bootstrap of a handful that happen not to
+    change shows no loss, whatever the loss."""
 
 
 def read_margins(kind: str, path: Path | None = None) -> Margins:
@@ -69,6 +72,7 @@ def read_margins(kind: str, path: Path | None = None) -> Margins:
             subgroup_items=int(merged["subgroups"]["items"]),
             subgroup_each=int(merged["subgroups"]["each"]),
             fewest_groups=int(merged["fewest_groups"]),
+            fewest_each=int(merged["fewest_each"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _invalid(f"{type(error).__name__} at {error}") from None

@@ -165,17 +165,39 @@ class ModelStore:
         return model_id
 
     def promote(
-        self, kind: ModelKind | str, model_id: str, *, by: str, why: str, report: Path | str | None = None
+        self,
+        kind: ModelKind | str,
+        model_id: str,
+        *,
+        by: str,
+        why: str,
+        report: Path | str | None = None,
+        compared_with: tuple[str | None, ...] | None = None,
     ) -> None:
         """Use an adopted model from now on.
 
+        Args:
+            kind: of model.
+            model_id: which.
+            by: who decides.
+            why: in words.
+            report: the change report.
+            compared_with: the store's current model when the candidate was judged, as a tuple of one; None does not
+                check. Somebody else may have promoted another model meanwhile, which the candidate never met.
+
         Raises:
-            ModelStoreError: it was never adopted, or is damaged; the model in use stays.
+            ModelStoreError: it was never adopted, or is damaged, or was compared with another model than the one in
+                use; the model in use stays.
         """
         kind = ModelKind(kind)
         self.path(kind, model_id)
         with self._changing() as state:
             now = state.of(kind)
+            if compared_with is not None and now.current not in compared_with:
+                raise ModelStoreError(
+                    f"Another {kind.value} model came into use while this one was compared.",
+                    remedy="Run `cds learn promote` again: it will meet the model that is in use now.",
+                )
             event = self._event(state, "promote", kind, model_id, by=by, why=why, report=report)
             line = now.line if now.current == model_id else (*now.line, model_id)
             shadow = None if now.shadow == model_id else now.shadow

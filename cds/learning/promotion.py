@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from cds.errors import InputError
 from cds.learning.change_report import ChangeReport, page, write_report
 from cds.learning.gate import ROUNDS, compare
 from cds.learning.margins import read_margins
@@ -19,6 +20,8 @@ from cds.settings import Settings
 
 __all__ = ["Decision", "decide", "page"]
 
+DETECTOR_PARTS: Final = ("attributes.json", "scope.json")
+"""Files beside a detector's weights without which a service would say less, or refuse less."""
 FACTS: Final = ("name", "version", "description", "intended_use", "validation")
 """Entries of a manifest that a change report quotes."""
 
@@ -77,7 +80,9 @@ def decide(
     limits = read_margins(kind.value, margins)
     candidate_id = identify(kind, candidate)
     provenance = read_provenance(candidate)
+    in_store = store.state().of(kind).current
     current = chosen_folder(kind, settings, store)
+    _whole(kind, current or shipped_folder(kind), candidate)
     report(f"candidate {candidate_id}; in use {model_name(kind, current)}")
     scored = [
         score(kind, folder, locked, split=split, split_list=split_list, cache=store.scores, report=report)
@@ -110,7 +115,13 @@ def decide(
     if out is not None:
         write_report(told, out, name="change-report")
     if not dry_run:
-        _carry_out(store, kind, candidate, verdict, by=by, why=reason, report=written)
+        try:
+            _carry_out(store, kind, candidate, verdict, by=by, why=reason, report=written, compared_with=in_store)
+        except BaseException:
+            # A report that says "promoted" of a model that is not in use would be a false record.
+            written.unlink(missing_ok=True)
+            written.with_suffix(".json").unlink(missing_ok=True)
+            raise
     return Decision(
         verdict=verdict,
         report=written,
@@ -119,12 +130,51 @@ def decide(
     )
 
 
+def _whole(kind: ModelKind, current: Path | None, candidate: Path) -> None:
+    """Whether the candidate brings every part that the model in use has, and changes more than parts no set judges.
+
+    Raises:
+        InputError: it lacks a part, so that with it the service would, for instance, no longer refuse other pictures;
+            or only its attribute heads differ, which the locked set of a detector cannot judge.
+    """
+    if kind is not ModelKind.DETECTOR or current is None:
+        return
+    from imaging.manifest import read_manifest
+
+    lacking = [name for name in DETECTOR_PARTS if (current / name).is_file() and not (candidate / name).is_file()]
+    if lacking:
+        raise InputError(
+            f"The candidate lacks {', '.join(lacking)}, which the model in use has.",
+            remedy="Fit the heads and the scope model for it: `heads_data` in the configuration of `cds learn retrain`,"
+            " or `cds train fracture-type` and `cds train scope`.",
+        )
+    same_detector = read_manifest(current).sha256 == read_manifest(candidate).sha256
+    if same_detector and any(_content(current / name) != _content(candidate / name) for name in DETECTOR_PARTS):
+        raise InputError(
+            "The candidate's detector is the one in use; only the heads beside it differ, and those this gate"
+            " does not judge.",
+            remedy="Compare both by `cds evaluate fracture-type`, then name the folder in FRACTURE_CDS_DETECTOR_DIR.",
+        )
+
+
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
+
+
 def _carry_out(
-    store: ModelStore, kind: ModelKind, candidate: Path, verdict: Verdict, *, by: str, why: str, report: Path
+    store: ModelStore,
+    kind: ModelKind,
+    candidate: Path,
+    verdict: Verdict,
+    *,
+    by: str,
+    why: str,
+    report: Path,
+    compared_with: str | None,
 ) -> None:
     if verdict.promoted:
         store.adopt(kind, candidate, by=by, why=why)
-        store.promote(kind, verdict.candidate_id, by=by, why=why, report=report.name)
+        store.promote(kind, verdict.candidate_id, by=by, why=why, report=report.name, compared_with=(compared_with,))
     else:
         store.refuse(kind, verdict.candidate_id, by=by, why=" ".join(verdict.reasons), report=report.name)
 

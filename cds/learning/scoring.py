@@ -21,10 +21,11 @@ from uuid import uuid4
 import numpy as np
 
 from cds.errors import InputError
-from cds.learning.digests import file_digests, row_digest
+from cds.learning.digests import file_digests
 from cds.learning.model_kinds import ModelKind, sha256_of_file, shipped_folder
 from cds.learning.provenance import PROVENANCE_NAME
 from cds.learning.scored import HIGH_SENSITIVITY, HIGH_SPECIFICITY, Answer, Scored
+from cds.version import engine_version
 
 if TYPE_CHECKING:  # at run time they load torch and pandas
     import pandas as pd
@@ -165,7 +166,7 @@ def score_people(folder: Path | None, data: Path, split: str = "all") -> Scored:
     model = load_model(folder or DEFAULT_DIRECTORY)
     try:
         raw = pd.read_csv(data, low_memory=False)
-        text = pd.read_csv(data, dtype=str, keep_default_na=False)
+        whole = (sha256_of_file(data),)
     except (OSError, ValueError) as error:
         raise CohortError("the file cannot be read as CSV", remedy="Give the path of a CSV file.") from error
     people = build_cohort(raw)
@@ -190,7 +191,7 @@ def score_people(folder: Path | None, data: Path, split: str = "all") -> Scored:
             target=None if np.isnan(target[place]) else float(target[place]),
             estimate=float(told.by_head[major][place]),
             subgroups=_person(people, place),
-            digests=(row_digest(dict(text.iloc[int(row)])),),
+            digests=whole,
         )
         for place, row in enumerate(rows)
         if official[place] or not np.isnan(fractures[place])
@@ -258,7 +259,7 @@ def _cached(
     data_sha256 = hashlib.sha256(content.encode()).hexdigest()
     if cache is None:
         return replace(ask(), data_sha256=data_sha256)
-    key = hashlib.sha256(f"{CACHE_SCHEMA}|{weights}|{data_sha256}".encode()).hexdigest()
+    key = hashlib.sha256(f"{CACHE_SCHEMA}|{engine_version()}|{weights}|{data_sha256}".encode()).hexdigest()
     path = cache / f"{kind.value}-{key[:32]}.json"
     try:
         return _read(path)

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from sqlalchemy import exists, select
 
-from cds.errors import CdsError, StoreError, error_code
+from cds.errors import ConflictError, StoreError, error_code
 from cds.learning.model_kinds import ModelKind
 from cds.learning.models import ModelStore, model_store
 from cds.pipeline import ImageEngine, ImageReader
@@ -224,7 +224,7 @@ class ShadowRunner:
             error=error,
         )
         # Another worker's shadow was quicker, or the case was erased meanwhile.
-        with contextlib.suppress(CdsError), self._store.database.transaction() as session:
+        with contextlib.suppress(ConflictError), self._store.database.transaction() as session:
             session.add(row)
 
     def _both(self, case_id: str, engine: ImageEngine) -> tuple[Said | None, Said | None, str | None]:

@@ -19,6 +19,8 @@ class Standing(StrEnum):
     """The estimate itself lies beyond the margin."""
     MISSING = "missing"
     """The current model gives this metric and the candidate does not."""
+    UNTOLD = "untold"
+    """A margin is set, but this locked set cannot tell: it holds no positives, for instance."""
     SHOWN_ONLY = "shown_only"
     """No margin is set for it, or the subgroup is too small to judge by."""
 
@@ -90,7 +92,7 @@ class Verdict:
     calibration: CalibrationCheck | None
     """None where the models give no probabilities."""
     shared_items: int | None
-    """Items of the locked set among the candidate's training data; None: not checked."""
+    """Items of the locked set among the candidate's training data; None: not known."""
     confidence: float
     """Of each one-sided bound."""
     rounds: int

@@ -105,6 +105,17 @@ def test_a_candidate_that_saw_its_exam_is_refused() -> None:
     assert "seen its exam" in verdict.reasons[0]
 
 
+def test_of_tables_only_whole_files_are_compared() -> None:
+    current, _ = drawn_pair(6, n=400)
+    again = replace(current, model_id="b")
+    other = replace(CLEAN, kind="risk", digests=frozenset({"f" * 64}))
+    verdict = compare(current, again, MARGINS, kind="risk", provenance=other, rounds=100)
+    assert verdict.shared_items is None
+    assert any("only whole files" in note for note in verdict.notes)
+    same = replace(other, digests=frozenset(current.answers[0].digests))
+    assert compare(current, again, MARGINS, kind="risk", provenance=same, rounds=100).shared_items == 1
+
+
 def test_a_candidate_without_provenance_is_refused_where_it_is_needed() -> None:
     current, _ = drawn_pair(6, n=400)
     again = replace(current, model_id="b")
@@ -275,3 +286,24 @@ def test_provenance_is_read_as_it_was_written(tmp_path: Path) -> None:
     (tmp_path / "provenance.json").write_text("{}", encoding="utf-8")
     with pytest.raises(InputError):
         read_provenance(tmp_path)
+
+
+def test_a_set_without_fractures_cannot_promote() -> None:
+    current, _ = drawn_pair(5, n=400, boxes=True)
+    intact = tuple(replace(one, positive=False) for one in current.answers)
+    verdict = compare(
+        replace(current, answers=intact), replace(current, answers=intact, model_id="b"), MARGINS, provenance=CLEAN
+    )
+    untold = {one.metric for one in verdict.differences if one.standing is Standing.UNTOLD}
+    assert {"auc", "sensitivity_high_sensitivity"} <= untold
+    assert not verdict.promoted
+    assert any("0 items with the finding" in one for one in verdict.reasons)
+
+
+def test_a_handful_of_fractures_cannot_promote() -> None:
+    current, _ = drawn_pair(6, n=400)
+    found = [one.id for one in current.answers if one.positive]
+    few = tuple(one for one in current.answers if not one.positive or one.id in found[:10])
+    verdict = compare(replace(current, answers=few), replace(current, answers=few, model_id="b"), MARGINS)
+    assert not verdict.promoted
+    assert any("10 items with the finding" in one for one in verdict.reasons)

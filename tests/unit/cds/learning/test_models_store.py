@@ -225,3 +225,12 @@ def test_the_models_of_the_package_name_themselves() -> None:
         folder = shipped_folder(kind)
         assert folder is not None
         assert "@" in identify(kind, folder)
+
+
+def test_a_model_that_was_compared_with_another_than_the_one_in_use_is_not_promoted(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path / "models")
+    first, second = (adopted(store, tmp_path, name) for name in ("first", "second"))
+    store.promote(HEALING, first, by="A", why="", compared_with=(None,))
+    with pytest.raises(ModelStoreError, match="came into use"):
+        store.promote(HEALING, second, by="B", why="", compared_with=(None,))
+    assert store.state().of(HEALING).current == first
