@@ -170,7 +170,8 @@ class Settings(BaseSettings):
     hooks_fhir_servers: tuple[str, ...] = ()
     """Base addresses of FHIR servers that a CDS Hooks call may have read; any other ``fhirServer`` is not asked."""
     private_hosts: tuple[str, ...] = ()
-    """Hosts of `hooks_fhir_servers`, `hooks_clients` and `oidc_keys` whose names may lead into a private network."""
+    """Hosts of `hooks_fhir_servers`, `hooks_clients`, `smart_issuers` and `oidc_keys` whose names may lead into a
+    private network."""
     hooks_fhir_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
     """Longest time for reading from such a server, in seconds."""
     hooks_null_prefetch: Literal["empty", "missing"] = "empty"

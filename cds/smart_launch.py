@@ -19,7 +19,7 @@ from cds.errors import LaunchRefusedError, SettingsError
 from cds.fhir_source import trusted_authorities
 from cds.security.authorization_code import Begun, Pending, authorisation_address, challenge, code_of, digest, exchange
 from cds.security.authorization_code import endpoints as endpoints_of
-from cds.security.pinning import named_by_servers
+from cds.security.pinning import named_by_requests, named_by_servers
 from cds.settings import Settings
 from fhir_adapters.client.addresses import base_address
 from fhir_adapters.client.auth import ASSERTION_TYPE, DEFAULT_LIFE_S, WELL_KNOWN, BackendServices
@@ -224,13 +224,16 @@ class SmartLaunches:
 
     def _http(self, server: str) -> HttpClient:
         """Asks one listed server, once: a code is good once."""
-        verify = trusted_authorities(self._settings)
+        verify, home = trusted_authorities(self._settings), base_address(server)
+        away = named_by_servers(home.host, verify=verify)
+        whole = str(home.copy_with(path="/"))  # its token endpoint need not lie below its base
         return HttpClient(
             server,
             timeout=self._settings.fhir_timeout_seconds,
             retries=RetryPolicy(attempts=1, failure_attempts=1, deadline_s=self._settings.fhir_timeout_seconds),
             verify=verify,
-            elsewhere=named_by_servers(base_address(server).host, verify=verify),
+            transport=None if away is None else named_by_requests([whole], self._settings, verify=verify),
+            elsewhere=away,
             max_body_bytes=1 << 20,
         )
 

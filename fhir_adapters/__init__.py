@@ -6,8 +6,8 @@ Map
 ``reader``       an R4 Bundle (JSON, gz) or the parsed resources of one patient to a `PatientSnapshot`.
 ``relevance``    which lines of NDJSON need not be parsed.
 ``bundle``, ``references``, ``shapes``, ``dates``, ``reading``: from bytes to the resources of one patient.
-``demographics``, ``observations``, ``conditions``, ``family``, ``medications``, ``courses``, ``findings``: each reads
-its part of the record.
+``demographics``, ``observations``, ``conditions``, ``family``, ``medications``, ``courses``, ``findings``,
+``scans``: each reads its part of the record.
 ``codes``        SNOMED CT, ICD-10-CM, LOINC, RxNorm, ATC code sets, matched by code, never by display text.
 ``units``        the one place where UCUM units are converted.
 ``builders``     plain data to FHIR R4 resources, from the data types of ``r4_types``.

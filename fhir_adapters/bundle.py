@@ -37,9 +37,11 @@ READ_TYPES = frozenset(
         "Medication",
         "FamilyMemberHistory",
         "DiagnosticReport",
+        "Procedure",
     }
 )
-"""Resource types that tell this engine something; a DiagnosticReport only by the Observations contained in it."""
+"""Resource types that tell this engine something: a DiagnosticReport by the Observations contained in it and, like a
+Procedure, by a bone density scan that it records."""
 
 _BUNDLE_TYPES = frozenset(
     {"transaction", "batch", "collection", "searchset", "document", "transaction-response", "batch-response"}
@@ -129,11 +131,10 @@ def _group(found: Iterable[tuple[str | None, JsonObject | None]], *, paged: bool
         resource_type = resource.get("resourceType") if resource is not None else None
         if not isinstance(resource_type, str) or resource is None:
             unreadable += 1
-        elif resource_type == "DiagnosticReport":
-            if "contained" in resource:
+        elif resource_type in READ_TYPES:
+            if resource_type == "DiagnosticReport" and "contained" in resource:
                 for held in _contained_observations(Entry(resource, full_url, position)):
                     grouped.setdefault("Observation", {})[(position, id(held.resource))] = held
-        elif resource_type in READ_TYPES:
             kept = grouped.get(resource_type)
             if kept is None:
                 kept = grouped[resource_type] = {}

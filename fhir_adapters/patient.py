@@ -4,11 +4,13 @@ Every value keeps the resource it came from. None means "the record does not say
 """
 
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+RESULT_BEFORE_SCAN = timedelta(days=31)
+"""A T-score dated up to this much before a scan is its result: records date one by the visit, one by entry."""
 
 
 class Sex(StrEnum):
@@ -202,6 +204,17 @@ class PriorFracture:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BoneDensityScan:
+    """A bone density scan (DXA) that was done; what it found is not part of it."""
+
+    code: str
+    """``system|code`` that matched."""
+    resource: str
+    performed: datetime
+    """Timezone-aware; the first moment of a partial date."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PatientSnapshot:
     """What one patient's record says at one time, in the engine's units, each value with its source."""
 
@@ -232,6 +245,8 @@ class PatientSnapshot:
     t_score_spine: Sourced[float] | None = None
     t_score_unspecified: Sourced[float] | None = None
     """A DXA T-score whose site the record does not say (LOINC 38265-5)."""
+    bone_density_scans: tuple[BoneDensityScan, ...] = ()
+    """Scans recorded as done, newest first, also those whose T-scores are in the record."""
     vitamin_d_nmol_l: Sourced[float] | None = None
     calcium_mmol_l: Sourced[float] | None = None
     """Total serum calcium, not corrected for albumin."""
@@ -240,6 +255,16 @@ class PatientSnapshot:
     falls_last_year: Sourced[int] | None = None
     warnings: tuple[str, ...] = field(default=())
     """Dotted codes, ``fhir.unit.unknown:Observation/12``; never patient data."""
+
+    @property
+    def scan_without_result(self) -> BoneDensityScan | None:
+        """The newest scan, if no T-score of that time or later is recorded; an undated T-score may be its result."""
+        scan = next(iter(self.bone_density_scans), None)
+        scores = (self.t_score_femoral_neck, self.t_score_total_hip, self.t_score_spine, self.t_score_unspecified)
+        dates = [one.effective for one in scores if one is not None]
+        if scan is None or any(one is None or one >= scan.performed - RESULT_BEFORE_SCAN for one in dates):
+            return None
+        return scan
 
     def has_condition(self, kind: ConditionKind, *, active_only: bool = True) -> ConditionEntry | None:
         """The first entry of a kind, or None."""

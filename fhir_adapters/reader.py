@@ -1,9 +1,9 @@
 """A FHIR R4 Bundle, or the resources of one patient, to that patient's snapshot.
 
 The path of the data: ``bundle`` decodes and groups, ``references`` finds whose resources they are, ``demographics``,
-``observations`` with ``findings``, ``conditions``, ``family`` and ``medications`` read each kind of resource, and this
-module puts the snapshot together. ``relevance`` tells which lines of NDJSON need not be parsed, ``superseded`` which of
-the rest an Observation of a later date has made idle.
+``observations`` with ``findings``, ``conditions``, ``family``, ``medications`` and ``scans`` read each kind of
+resource, and this module puts the snapshot together. ``relevance`` tells which lines of NDJSON need not be parsed,
+``superseded`` which of the rest an Observation of a later date has made idle.
 """
 
 from collections.abc import Iterable
@@ -19,11 +19,20 @@ from fhir_adapters.observations import collect
 from fhir_adapters.patient import ConditionEntry, ConditionKind, PatientSnapshot, SmokingStatus, Sourced
 from fhir_adapters.reading import Notes, Reading
 from fhir_adapters.references import SubjectResolver, choose_patient
-from fhir_adapters.relevance import is_relevant_line, relevant_codes
+from fhir_adapters.relevance import is_relevant_line, relevant_codes, scan_codes
+from fhir_adapters.scans import read_scans
 from fhir_adapters.shapes import JsonObject
 from fhir_adapters.warnings import FhirWarning
 
-__all__ = ["READ_TYPES", "is_relevant_line", "read_bundle", "read_patient", "read_resources", "relevant_codes"]
+__all__ = [
+    "READ_TYPES",
+    "is_relevant_line",
+    "read_bundle",
+    "read_patient",
+    "read_resources",
+    "relevant_codes",
+    "scan_codes",
+]
 
 
 def read_bundle(data: bytes, *, as_of: datetime, patient_id: str | None = None) -> PatientSnapshot:
@@ -118,6 +127,7 @@ def read_patient(record: Record, patient: Entry, *, as_of: datetime) -> PatientS
         t_score_total_hip=measured.t_score_total_hip,
         t_score_spine=measured.t_score_spine,
         t_score_unspecified=measured.t_score_unspecified,
+        bone_density_scans=read_scans(record, reading),
         vitamin_d_nmol_l=measured.vitamin_d_nmol_l,
         calcium_mmol_l=measured.calcium_mmol_l,
         egfr_ml_min_1_73m2=measured.egfr_ml_min_1_73m2,

@@ -6,21 +6,37 @@ resources. The test errs on one side only: a line that the reader could use is a
 """
 
 import re
+from collections.abc import Iterable, Mapping
 
 from fhir_adapters.bundle import READ_TYPES
 from fhir_adapters.codes.observations import OBSERVABLES
+from fhir_adapters.codes.scans import SCANS
 
 _START = b'{"resourceType":"'
 _RESOURCE_TYPE = re.compile(rb'"resourceType"\s*:\s*"([^"]*)"')
-_BY_CODE = frozenset({b"Observation", b"DiagnosticReport"})
+
+
+def _any_of(codes: Iterable[str]) -> re.Pattern[bytes]:
+    return re.compile(rb'"code"\s*:\s*"(?:' + b"|".join(re.escape(code.encode()) for code in sorted(codes)) + rb')"')
+
+
+_BY_CODE: Mapping[bytes, re.Pattern[bytes]] = {
+    b"Observation": _any_of(OBSERVABLES),
+    b"DiagnosticReport": _any_of({*OBSERVABLES, *SCANS}),
+    b"Procedure": _any_of(SCANS),
+}
 """Types of which only those count whose code, or that of a component or a contained Observation, is read."""
-_ALWAYS = frozenset(name.encode() for name in READ_TYPES | {"Bundle"}) - _BY_CODE
-_CODE = re.compile(rb'"code"\s*:\s*"(?:' + b"|".join(re.escape(code.encode()) for code in sorted(OBSERVABLES)) + rb')"')
+_ALWAYS = frozenset(name.encode() for name in READ_TYPES | {"Bundle"}).difference(_BY_CODE)
 
 
 def relevant_codes() -> frozenset[str]:
     """The codes (LOINC and SNOMED CT) of the Observations that are read, for instance to ask a server for them."""
     return frozenset(OBSERVABLES)
+
+
+def scan_codes() -> frozenset[str]:
+    """The codes of the Procedures that are read: bone density scans."""
+    return frozenset(SCANS)
 
 
 def is_relevant_line(line: bytes) -> bool:
@@ -37,15 +53,15 @@ def is_relevant_line(line: bytes) -> bool:
     if line.startswith(_START):
         start = len(_START)
         name = line[start : line.find(b'"', start)]
-        if name in _BY_CODE:
-            return _CODE.search(line) is not None or _has_escape(line)
+        if (code := _BY_CODE.get(name)) is not None:
+            return code.search(line) is not None or _has_escape(line)
         return name in _ALWAYS or (b"\\" in name)
     if not line.lstrip().startswith(b"{"):
         return True  # no resource: the reader counts it
     names = _RESOURCE_TYPE.findall(line)
     if not names or not _ALWAYS.isdisjoint(names) or _has_escape(line) or len(names) != line.count(b'"resourceType"'):
         return True
-    return not _BY_CODE.isdisjoint(names) and _CODE.search(line) is not None
+    return any(name in _BY_CODE and _BY_CODE[name].search(line) is not None for name in names)
 
 
 def _has_escape(line: bytes) -> bool:

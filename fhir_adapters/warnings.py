@@ -46,6 +46,7 @@ class FhirWarning(StrEnum):
     ALCOHOL_DRINK_SIZE = "fhir.alcohol.drink_size"
     FALLS_OUTDATED = "fhir.falls.outdated"
     T_SCORE_SITE_UNKNOWN = "fhir.t_score.site_unknown"
+    SCAN_UNDATED = "fhir.scan.undated"
     CONDITION_UNCONFIRMED = "fhir.condition.unconfirmed"
     CONDITION_DIFFERENTIAL = "fhir.condition.differential"
     CONDITION_LIFELONG_INACTIVE = "fhir.condition.lifelong_inactive"
@@ -97,6 +98,7 @@ WARNINGS: dict[str, str] = {
     FhirWarning.ALCOHOL_DRINK_SIZE: "Alcohol is recorded in drinks; one was taken as 14 g of ethanol (1.75 units).",
     FhirWarning.FALLS_OUTDATED: "The number of falls was recorded more than a year ago and was left out.",
     FhirWarning.T_SCORE_SITE_UNKNOWN: "A bone density T-score does not say where it was measured.",
+    FhirWarning.SCAN_UNDATED: "A bone density scan is recorded without a usable date and was left out.",
     FhirWarning.CONDITION_UNCONFIRMED: "A diagnosis is recorded as unconfirmed or provisional; it was counted.",
     FhirWarning.CONDITION_DIFFERENTIAL: "A diagnosis is recorded as one of several possibilities; it was not counted.",
     FhirWarning.CONDITION_LIFELONG_INACTIVE: "A lifelong disease is recorded as resolved or inactive; it was counted.",

@@ -11,7 +11,7 @@ from fusion.kidney import forbidden_bisphosphonate_taken
 from fusion.prognosis import T_SCORE_THRESHOLD
 from fusion.results import BoneHealthPathway, FollowUp, Statement, Urgency
 from fusion.sites import SITE_NAMES
-from fusion.statements import CLINICIAN, Writer, plain, sentence
+from fusion.statements import CLINICIAN, Writer, iso_day, plain, sentence
 
 BLOOD_TESTS = "care.fls.blood_tests"
 PARATHYROID = "care.hyperparathyroidism.surgery"
@@ -97,10 +97,18 @@ def _blood_tests(facts: CaseFacts, writer: Writer, prefix: str, week: float | No
 
 
 def _dxa(facts: CaseFacts) -> tuple[str, tuple[str, ...]]:
+    scan = facts.scan_without_result
     if not facts.t_scores:
-        return "measure bone density", ()
+        if scan is None:
+            return "measure bone density", ()
+        action = f"ask for the result of the bone density scan of {iso_day(scan.performed)} and repeat the scan if old"
+        return action, (scan.resource,)
     _, score = facts.t_scores[0]
-    return f"review bone density (T-score {score.value:.1f} in the record) and repeat it if old", (score.resource,)
+    known = f"review bone density (T-score {score.value:.1f} in the record)"
+    if scan is None:
+        return f"{known} and repeat it if old", (score.resource,)
+    action = f"{known} and ask for the result of the later scan of {iso_day(scan.performed)}"
+    return action, (score.resource, scan.resource)
 
 
 def _falls(facts: CaseFacts) -> tuple[str, tuple[str, ...]]:

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from fhir_adapters.patient import (
+    BoneDensityScan,
     ConditionEntry,
     ConditionKind,
     DiabetesType,
@@ -239,6 +240,11 @@ class CaseFacts:
         )
         known = [(name, value) for name, value in measured if value is not None]
         return tuple(sorted(known, key=lambda one: one[1].value))
+
+    @property
+    def scan_without_result(self) -> BoneDensityScan | None:
+        """The newest bone density scan, if its T-score is not in the record."""
+        return None if self.patient is None else self.patient.scan_without_result
 
     @property
     def osteoporosis(self) -> str | None:

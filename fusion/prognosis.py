@@ -6,7 +6,7 @@ from fusion.fragility import bone_health_pathway
 from fusion.kidney import EGFR_BISPHOSPHONATE, forbidden_bisphosphonate_taken
 from fusion.results import BoneHealthPathway, Certainty, Statement
 from fusion.sites import HIP_SITES, SITE_NAMES, FractureSite
-from fusion.statements import MODEL, Writer, join, percent, plain, sentence
+from fusion.statements import MODEL, Writer, iso_day, join, percent, plain, sentence
 from tabular.results import Contribution, FractureProbability
 
 HIP_THRESHOLD = "risk.threshold.bhof_hip"
@@ -110,23 +110,33 @@ def _threshold(facts: CaseFacts, writer: Writer) -> Statement | None:
         text = f"Reaches a treatment threshold ({join(reasons)}): {action}.{surrogate}"
         return writer.say("risk.threshold.reached", text, evidence=tuple(evidence), record=tuple(record))
     thresholds = (HIP_THRESHOLD, MAJOR_THRESHOLD, T_SCORE_THRESHOLD)
+    scan = () if facts.scan_without_result is None else (facts.scan_without_result.resource,)
     if high and not facts.t_scores:
         text = (
-            f"{sentence(join(high))}: treatment would be considered with a T-score between -1 and -2.5. The record"
-            f" holds none: measure bone density. {SURROGATE}"
+            f"{sentence(join(high))}: treatment would be considered with a T-score between -1 and -2.5."
+            f" {_no_t_score(facts)} {SURROGATE}"
         )
-        return writer.say("risk.threshold.needs_t_score", text, evidence=(*thresholds, OSTEOPENIA), record=(MODEL,))
+        origin = (MODEL, *scan)
+        return writer.say("risk.threshold.needs_t_score", text, evidence=(*thresholds, OSTEOPENIA), record=origin)
     if (site := _typical_fracture(facts)) and not facts.t_scores:
         text = (
             f"Low-energy fracture of the {site}: with a T-score of -1 or lower osteoporosis may be diagnosed and"
-            " treatment considered. The record holds none: measure bone density."
+            f" treatment considered. {_no_t_score(facts)}"
         )
-        origin = facts.fracture_record
+        origin = (*facts.fracture_record, *scan)
         return writer.say("risk.threshold.needs_t_score", text, evidence=(FRACTURE_AND_OSTEOPENIA,), record=origin)
     if facts.risk is None:
         return None
     text = f"No treatment threshold is reached on what is known. {SURROGATE}"
     return writer.say("risk.threshold.not_reached", text, evidence=thresholds, record=(MODEL,))
+
+
+def _no_t_score(facts: CaseFacts) -> str:
+    """What to do about a T-score that the record does not hold."""
+    scan = facts.scan_without_result
+    if scan is None:
+        return "The record holds none: measure bone density."
+    return f"The record holds none: ask for the result of the bone density scan of {iso_day(scan.performed)}."
 
 
 def _certain_reasons(facts: CaseFacts, writer: Writer) -> tuple[list[str], list[str], list[str]]:

@@ -1,6 +1,7 @@
 """Makes the sentences of a report, each with its provenance checked."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from fusion.evidence_base import EvidenceBase
 from fusion.results import Certainty, Statement
@@ -67,6 +68,11 @@ class Writer:
 def plain(number: float) -> str:
     """A number without needless zeros: 2.50 as ``2.5``, 1000.0 as ``1000``."""
     return f"{number:.4g}" if abs(number) < 1000 else f"{number:.0f}"
+
+
+def iso_day(moment: datetime) -> str:
+    """The day of a moment as the report writes it: ``2024-03-12``."""
+    return moment.date().isoformat()
 
 
 def percent(probability: float) -> str:

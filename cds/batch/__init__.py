@@ -10,9 +10,12 @@ Map
 ``join``        Medications to the patients who take them.
 ``partition``   second pass: one bucket of patients to rows.
 ``care_gaps``   what should have followed and is not in the record.
+``opening``     how a run begins: its folder, its plan, and whether it goes on.
+``columns``     what the columns of every list share: kinds, intervals, description.
 ``rows``        the documented columns, and how a patient becomes a row.
 ``rejects``     what could not be screened, in codes.
 ``statistics``  counts that add up over partitions.
+``merging``     sorted parts to one sorted stream, with few files open.
 ``outputs``     the list, the rejects, the report.
 ``summary``     the counts as an HTML page.
 ``images``      the story for a work list of radiographs: plan, look up patients, assess, merge.

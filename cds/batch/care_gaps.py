@@ -1,12 +1,14 @@
 """Care gaps that a fracture liaison service acts on: what should have followed and is not in the record. Pure.
 
 A gap says that the record is silent, not that nothing was done: a scan or a drug of another hospital may be missing
-from it. The thresholds are those of the evidence entries that each gap cites; a rule without an entry cites none.
+from it. A scan recorded as done counts as a measurement though nobody knows what it found; where it answers for a gap,
+the gap that stands instead is that its result is missing. The thresholds are those of the evidence entries that each
+gap cites; a rule without an entry cites none.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 from cds.mapping import NOT_FRAGILITY_SITES
@@ -50,6 +52,7 @@ class CareGapKind(StrEnum):
     T_SCORE = "osteoporotic_t_score_without_treatment"
     GLUCOCORTICOID = "glucocorticoids_3_months_without_assessment"
     HIGH_RISK = "high_risk_without_dxa"
+    RESULT = "dxa_without_result"
     BISPHOSPHONATE = "bisphosphonate_5_years_without_review"
 
 
@@ -61,6 +64,7 @@ GAP_WORDS: dict[CareGapKind, str] = {
     " nor bone-protecting treatment is recorded",
     CareGapKind.HIGH_RISK: "Ten-year probability of 20 % or more (major) or 3 % or more (hip); no bone density"
     " measurement and no bone-protecting treatment is recorded",
+    CareGapKind.RESULT: "Bone density scan (DXA) recorded as done, without its result: ask for it",
     CareGapKind.BISPHOSPHONATE: "Bisphosphonate for more than five years; no bone density measurement within two years"
     " is recorded",
 }
@@ -69,6 +73,7 @@ GAP_EVIDENCE: dict[CareGapKind, tuple[str, ...]] = {
     CareGapKind.T_SCORE: ("risk.threshold.bhof_t_score",),
     CareGapKind.GLUCOCORTICOID: ("risk.threshold.glucocorticoid_exposure",),
     CareGapKind.HIGH_RISK: ("risk.threshold.bhof_mof", "risk.threshold.bhof_hip"),
+    CareGapKind.RESULT: (),
     CareGapKind.BISPHOSPHONATE: (),
 }
 """Identifiers in the evidence base; an empty tuple is a rule of this software, and is shown as such."""
@@ -81,6 +86,14 @@ class CareGap:
     kind: CareGapKind
     resources: tuple[str, ...]
     """What triggered it, as relative references; empty where the whole record did (a high probability)."""
+    scanned: date | None = None
+    """With `CareGapKind.RESULT`: the day of the newest scan."""
+
+    @property
+    def words(self) -> str:
+        """The gap in words, with the day of the scan whose result is wanted."""
+        words = GAP_WORDS[self.kind]
+        return words if self.scanned is None else f"{words} (scan of {self.scanned.isoformat()})"
 
 
 def care_gaps(patient: PatientSnapshot, risk: RiskEstimate | None) -> tuple[CareGap, ...]:
@@ -90,6 +103,17 @@ def care_gaps(patient: PatientSnapshot, risk: RiskEstimate | None) -> tuple[Care
         patient: The record.
         risk: The estimate; None where there is none, and then no gap rests on it.
     """
+    gaps = _gaps(patient, risk)
+    scan = patient.scan_without_result
+    if scan is not None and len(_gaps(replace(patient, bone_density_scans=()), risk)) > len(gaps):
+        # The scan answers for a gap, and nobody knows what it found.
+        asked = CareGap(kind=CareGapKind.RESULT, resources=(scan.resource,), scanned=scan.performed.date())
+        gaps = sorted([*gaps, asked], key=lambda gap: list(CareGapKind).index(gap.kind))
+    return tuple(gaps)
+
+
+def _gaps(patient: PatientSnapshot, risk: RiskEstimate | None) -> list[CareGap]:
+    """The gaps that stand although a scan without a result counts as done."""
     found = (
         (CareGapKind.FRACTURE, _fractures(patient)),
         (CareGapKind.T_SCORE, _t_scores(patient)),
@@ -97,7 +121,7 @@ def care_gaps(patient: PatientSnapshot, risk: RiskEstimate | None) -> tuple[Care
         (CareGapKind.HIGH_RISK, _high_risk(patient, risk)),
         (CareGapKind.BISPHOSPHONATE, _bisphosphonates(patient)),
     )
-    return tuple(CareGap(kind=kind, resources=resources) for kind, resources in found if resources is not None)
+    return [CareGap(kind=kind, resources=resources) for kind, resources in found if resources is not None]
 
 
 def _fractures(patient: PatientSnapshot) -> tuple[str, ...] | None:
@@ -149,16 +173,14 @@ def _high_risk(patient: PatientSnapshot, risk: RiskEstimate | None) -> tuple[str
     if risk is None or not _at_least(patient, FRAGILITY_FROM_YEARS):
         return None
     high = risk.major_osteoporotic.value >= HIGH_MAJOR or risk.hip.value >= HIGH_HIP
-    return () if high and not any(_scores(patient)) and not is_treated(patient) else None
+    return () if high and not list(_scan_dates(patient)) and not is_treated(patient) else None
 
 
 def _bisphosphonates(patient: PatientSnapshot) -> tuple[str, ...] | None:
     course = _course(patient, _BISPHOSPHONATES)
     if course is None or patient.as_of - course[0] <= BISPHOSPHONATE_COURSE:
         return None
-    reviewed = any(
-        score.effective is None or patient.as_of - score.effective <= REVIEW_SCAN for score in _scores(patient)
-    )
+    reviewed = any(day is None or patient.as_of - day <= REVIEW_SCAN for day in _scan_dates(patient))
     return None if reviewed else course[1]
 
 
@@ -192,12 +214,17 @@ def _scores(patient: PatientSnapshot) -> Iterator[Sourced[float]]:
             yield score
 
 
+def _scan_dates(patient: PatientSnapshot) -> Iterator[datetime | None]:
+    """When bone density was measured, by a T-score or by a scan recorded as done; None for an undated T-score."""
+    for score in _scores(patient):
+        yield score.effective
+    for scan in patient.bone_density_scans:
+        yield scan.performed
+
+
 def _scanned_since(patient: PatientSnapshot, moment: datetime | None) -> bool:
     """Whether bone density was measured up to a year before a moment, or since; an undated scan counts."""
-    return any(
-        score.effective is None or moment is None or moment - score.effective <= RECENT_SCAN
-        for score in _scores(patient)
-    )
+    return any(day is None or moment is None or moment - day <= RECENT_SCAN for day in _scan_dates(patient))
 
 
 def is_treated(patient: PatientSnapshot) -> bool:

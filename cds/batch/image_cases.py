@@ -19,13 +19,13 @@ import pyarrow as pa
 
 from cds.audit import AuditTrail
 from cds.batch.care_gaps import CareGap, care_gaps
+from cds.batch.columns import Row
 from cds.batch.image_plan import CaseSettings, ImagePlan
 from cds.batch.image_rejects import ImageReject, Part
 from cds.batch.image_rows import SCHEMA, build_row, sort_key
 from cds.batch.journal import RunFolder, Stage, Task
 from cds.batch.local import end_with_parent
 from cds.batch.outputs import replacing
-from cds.batch.rows import Row
 from cds.batch.worklist import Entry
 from cds.bootstrap import build_audit_trail, build_engines
 from cds.case import CaseInput, CaseResult

@@ -7,75 +7,71 @@ entries separate them by ``; ``. Percentages are rounded to four decimals so tha
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-import pyarrow as pa
-
 from cds.batch.care_gaps import CareGap
-from cds.batch.rows import Column, Row
+from cds.batch.columns import (
+    COUNT,
+    NUMBER,
+    TEXT,
+    Column,
+    Row,
+    described,
+    interval_cells,
+    interval_columns,
+    schema_of,
+)
 from cds.batch.worklist import COLUMNS as LIST_COLUMNS
 from cds.batch.worklist import Entry
 from cds.case import CaseResult
 from cds.presenters.messages import case_warnings
 from fhir_adapters.warnings import FhirWarning
 from fusion.results import Severity, Urgency
-from imaging.results import FractureCall, ImageFindings, Measurement
-from tabular.results import FractureProbability
+from imaging.results import FractureCall, ImageFindings
 
 SIDE_CONFLICT = "cds.screen.laterality_conflict"
 """Warning of a radiograph whose header names the other side than the work list."""
 
-_TEXT, _NUMBER, _COUNT = pa.string(), pa.float64(), pa.int32()
-
-
-def _percentages(name: str, words: str) -> tuple[Column, ...]:
-    return (
-        Column(name=f"{name}_percent", kind=_NUMBER, meaning=words),
-        Column(name=f"{name}_low_percent", kind=_NUMBER, meaning="lower end of its interval"),
-        Column(name=f"{name}_high_percent", kind=_NUMBER, meaning="upper end of its interval"),
-    )
-
-
 COLUMNS: tuple[Column, ...] = (
-    Column(name="rank", kind=_COUNT, meaning="place in the list, the most pressing first"),
-    Column(name="case_id", kind=_TEXT, meaning="as in the work list; row-N without one"),
-    Column(name="row", kind=_COUNT, meaning="row of the work list, from 1"),
-    Column(name="image", kind=_TEXT, meaning="as in the work list"),
-    Column(name="patient", kind=_TEXT, meaning="as in the work list"),
-    Column(name="image_sha256", kind=_TEXT, meaning="digest of the file of the radiograph"),
-    Column(name="urgency", kind=_TEXT, meaning="immediate, within_hours, clinic or routine"),
-    Column(name="call", kind=_TEXT, meaning="definite, suspected, not_seen (excludes nothing) or cannot_judge"),
-    *_percentages("fracture_probability", "calibrated probability that the radiograph shows a fracture"),
-    Column(name="severity", kind=_TEXT, meaning="mild, moderate, severe, undetermined or not_applicable"),
-    Column(name="red_flags", kind=_TEXT, meaning="identifiers of the rules that made it urgent"),
-    Column(name="summary", kind=_TEXT, meaning="the head of the report, one sentence"),
-    Column(name="boxes", kind=_COUNT, meaning="places where a fracture is seen or suspected"),
-    Column(name="best_box_score", kind=_NUMBER, meaning="detector score of the best one, 0 to 1; not a probability"),
+    Column(name="rank", kind=COUNT, meaning="place in the list, the most pressing first"),
+    Column(name="case_id", kind=TEXT, meaning="as in the work list; row-N without one"),
+    Column(name="row", kind=COUNT, meaning="row of the work list, from 1"),
+    Column(name="image", kind=TEXT, meaning="as in the work list"),
+    Column(name="patient", kind=TEXT, meaning="as in the work list"),
+    Column(name="image_sha256", kind=TEXT, meaning="digest of the file of the radiograph"),
+    Column(name="urgency", kind=TEXT, meaning="immediate, within_hours, clinic or routine"),
+    Column(name="call", kind=TEXT, meaning="definite, suspected, not_seen (excludes nothing) or cannot_judge"),
+    *interval_columns("fracture_probability", "calibrated probability that the radiograph shows a fracture"),
+    Column(name="severity", kind=TEXT, meaning="mild, moderate, severe, undetermined or not_applicable"),
+    Column(name="red_flags", kind=TEXT, meaning="identifiers of the rules that made it urgent"),
+    Column(name="summary", kind=TEXT, meaning="the head of the report, one sentence"),
+    Column(name="boxes", kind=COUNT, meaning="places where a fracture is seen or suspected"),
+    Column(name="best_box_score", kind=NUMBER, meaning="detector score of the best one, 0 to 1; not a probability"),
     *(
-        Column(name=f"best_box_{edge}_px", kind=_NUMBER, meaning=f"its {words}, pixels of the file")
+        Column(name=f"best_box_{edge}_px", kind=NUMBER, meaning=f"its {words}, pixels of the file")
         for edge, words in (("x1", "left edge"), ("y1", "upper edge"), ("x2", "right edge"), ("y2", "lower edge"))
     ),
-    Column(name="region", kind=_TEXT, meaning="region of the limb"),
-    Column(name="region_source", kind=_TEXT, meaning="dicom or model"),
-    Column(name="limb", kind=_TEXT, meaning="the group of limbs that the network sees"),
-    Column(name="laterality", kind=_TEXT, meaning="L, R, B or U: of the header, else of the work list"),
-    Column(name="site", kind=_TEXT, meaning="bone and part as the work list states it"),
-    Column(name="age_years", kind=_COUNT, meaning="completed years, of the record"),
-    Column(name="sex", kind=_TEXT, meaning="of the record"),
-    *_percentages("major_osteoporotic_fracture_10y", "probability within ten years, where there is a record"),
-    *_percentages("hip_fracture_10y", "probability of a hip fracture within ten years"),
-    Column(name="no_risk_because", kind=_TEXT, meaning="why there is no ten-year probability, in a sentence"),
-    Column(name="care_gaps", kind=_TEXT, meaning="codes of the care gaps in the record, most pressing first"),
-    Column(name="warnings", kind=_TEXT, meaning="codes of what the reader must know; details after a colon"),
-    Column(name="assessment_id", kind=_TEXT, meaning="the case_id of the audit record and of the JSON report"),
-    Column(name="report_file", kind=_TEXT, meaning="JSON report in the folder of --export-reports"),
-    Column(name="image_model_id", kind=_TEXT, meaning="name, version and digest of the detector"),
-    Column(name="risk_model_id", kind=_TEXT, meaning="of the risk model, where it was used"),
-    Column(name="evidence_version", kind=_TEXT, meaning="version and digest of the evidence base"),
-    Column(name="engine_version", kind=_TEXT, meaning="version of this software"),
-    Column(name="as_of", kind=_TEXT, meaning="time of the assessment, ISO 8601"),
+    Column(name="region", kind=TEXT, meaning="region of the limb"),
+    Column(name="region_source", kind=TEXT, meaning="dicom or model"),
+    Column(name="limb", kind=TEXT, meaning="the group of limbs that the network sees"),
+    Column(name="laterality", kind=TEXT, meaning="L, R, B or U: of the header, else of the work list"),
+    Column(name="site", kind=TEXT, meaning="bone and part as the work list states it"),
+    Column(name="age_years", kind=COUNT, meaning="completed years, of the record"),
+    Column(name="sex", kind=TEXT, meaning="of the record"),
+    *interval_columns("major_osteoporotic_fracture_10y", "probability within ten years, where there is a record"),
+    *interval_columns("hip_fracture_10y", "probability of a hip fracture within ten years"),
+    Column(name="no_risk_because", kind=TEXT, meaning="why there is no ten-year probability, in a sentence"),
+    Column(name="care_gaps", kind=TEXT, meaning="codes of the care gaps in the record, most pressing first"),
+    Column(name="warnings", kind=TEXT, meaning="codes of what the reader must know; details after a colon"),
+    Column(name="assessment_id", kind=TEXT, meaning="the case_id of the audit record and of the JSON report"),
+    Column(name="report_file", kind=TEXT, meaning="JSON report in the folder of --export-reports"),
+    Column(name="image_model_id", kind=TEXT, meaning="name, version and digest of the detector"),
+    Column(name="risk_model_id", kind=TEXT, meaning="of the risk model, where it was used"),
+    Column(name="evidence_version", kind=TEXT, meaning="version and digest of the evidence base"),
+    Column(name="engine_version", kind=TEXT, meaning="version of this software"),
+    Column(name="as_of", kind=TEXT, meaning="time of the assessment, ISO 8601"),
 )
 """All columns in their order."""
 
-SCHEMA = pa.schema([(column.name, column.kind) for column in COLUMNS])
+SCHEMA = schema_of(COLUMNS)
 RANKING = (
     "Rows are ordered by urgency (immediate, within_hours, clinic, routine), then by call (definite, suspected,"
     " cannot_judge, not_seen), then by falling fracture probability, then by severity (severe first), then by row of"
@@ -146,7 +142,7 @@ def build_row(
         "image_sha256": findings.image_sha256,
         "urgency": severity.urgency.value,
         "call": findings.call.value,
-        **_interval("fracture_probability", findings.fracture_probability),
+        **interval_cells("fracture_probability", findings.fracture_probability),
         "severity": severity.grade.value,
         "red_flags": "; ".join([flag.statement.id for flag in severity.red_flags]),
         "summary": assessment.summary.text,
@@ -158,8 +154,8 @@ def build_row(
         "site": None if result.context.site is None else result.context.site.value,
         "age_years": None if patient is None or patient.age_years is None else int(patient.age_years),
         "sex": None if patient is None or patient.sex is None else patient.sex.value,
-        **_interval("major_osteoporotic_fracture_10y", None if risk is None else risk.major_osteoporotic),
-        **_interval("hip_fracture_10y", None if risk is None else risk.hip),
+        **interval_cells("major_osteoporotic_fracture_10y", None if risk is None else risk.major_osteoporotic),
+        **interval_cells("hip_fracture_10y", None if risk is None else risk.hip),
         "no_risk_because": _no_risk(entry, result, deceased=deceased),
         "care_gaps": "; ".join([gap.kind.value for gap in gaps]),
         "warnings": "; ".join(dict.fromkeys((*((SIDE_CONFLICT,) if conflict else ()), *case_warnings(result)))),
@@ -176,16 +172,9 @@ def build_row(
 def describe() -> str:
     """The columns of the work list, those of the output, and the ranking rule as text."""
     width = max(len(name) for name in (*LIST_COLUMNS, *(column.name for column in COLUMNS)))
-    kinds = {_TEXT: "text", _NUMBER: "float64", _COUNT: "int32"}
     given = [f"{name:{width}}  {meaning}" for name, meaning in LIST_COLUMNS.items()]
-    made = [f"{column.name:{width}}  {kinds[column.kind]:7}  {column.meaning}" for column in COLUMNS]
+    made = described(COLUMNS, width)
     return "\n".join(["Columns of the work list (only image must be there)", *given, "", "Output", *made, "", RANKING])
-
-
-def _interval(name: str, one: Measurement | FractureProbability | None) -> Row:
-    values = (None, None, None) if one is None else (one.value, one.low, one.high)
-    names = (f"{name}_percent", f"{name}_low_percent", f"{name}_high_percent")
-    return {key: None if value is None else round(100.0 * value, 4) for key, value in zip(names, values, strict=True)}
 
 
 def _no_risk(entry: Entry, result: CaseResult, *, deceased: bool) -> str:

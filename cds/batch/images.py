@@ -5,17 +5,16 @@ files that appear whole or not at all. Each case is one `cds.pipeline.handle_cas
 """
 
 import csv
-import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pyarrow as pa
 
+from cds.batch.columns import Row
 from cds.batch.image_cases import CasesSpec, assess_cases
 from cds.batch.image_plan import ImagePlan, make_plan, refuse_changed
 from cds.batch.image_rejects import COLUMNS as REJECT_COLUMNS
@@ -23,18 +22,16 @@ from cds.batch.image_rejects import ImageReject, Part
 from cds.batch.image_rows import RANKING, SCHEMA, sort_key
 from cds.batch.image_units import cut, index_bundles, index_specs
 from cds.batch.journal import RunFolder, Task
-from cds.batch.outputs import beside, check_output, replacing, rows_of, table_sink, write_report
-from cds.batch.rows import Row
-from cds.batch.run import Executor, Progress, Timer, run_folder, run_stage
-from cds.errors import OutputError
+from cds.batch.merging import merged_rows
+from cds.batch.opening import open_run, run_folder
+from cds.batch.outputs import beside, check_output, replacing, write_report, write_rows
+from cds.batch.run import Executor, Progress, Timer, run_stage
 from cds.presenters.wording import NOTICE
 from cds.security.cells import harmless
 from cds.settings import Settings
 
 ROW_GROUP = 1000
 """Rows that are written at once; a row of this list is long."""
-MOST_OPEN = 256
-"""Parts that are merged at once: systems allow a process about a thousand open files."""
 _COUNTED = ("urgency", "call", "severity")
 
 
@@ -106,12 +103,21 @@ def screen_images(
     if request.bundles is not None:
         check_output(request.output, request.bundles)
     folder, timer = run_folder(request.output), Timer()
-    try:
-        plan, resumed = _open_run(request, folder)
-    except PermissionError as error:
-        raise OutputError(
-            "The run folder beside the output cannot be made.", remedy="Give a writable folder."
-        ) from error
+    plan, resumed = open_run(
+        folder,
+        as_of=request.as_of,
+        fresh=request.fresh,
+        make_plan=lambda as_of: make_plan(
+            request.worklist,
+            request.bundles,
+            settings=request.settings,
+            as_of=as_of,
+            engine_version=request.engine_version,
+            reports=request.reports,
+            actor=request.actor,
+        ),
+        refuse_changed=refuse_changed,
+    )
     with timer("look up patients"):
         lookups = index_specs(plan, folder)
         run_stage(index_bundles, lookups, folder, executor, progress, "looking up patients")
@@ -134,30 +140,6 @@ def screen_images(
     return ImageResult(output=request.output, rejects_file=rejects_file, report_file=report_file, report=report)
 
 
-def _open_run(request: ImageRequest, folder: RunFolder) -> tuple[ImagePlan, bool]:
-    """The plan, and whether an unfinished run goes on."""
-    if request.fresh:
-        folder.remove()
-    before = folder.plan()
-    as_of = request.as_of
-    if as_of is None and before is not None:
-        as_of = datetime.fromisoformat(orjson.loads(before)["as_of"])
-    plan = make_plan(
-        request.worklist,
-        request.bundles,
-        settings=request.settings,
-        as_of=as_of or datetime.now(UTC).replace(microsecond=0),
-        engine_version=request.engine_version,
-        reports=request.reports,
-        actor=request.actor,
-    )
-    if before is not None:
-        refuse_changed(before, plan)
-        return plan, True
-    folder.create(plan.to_bytes())
-    return plan, False
-
-
 def _rejects(results: Iterable[Mapping[str, Any]]) -> Iterator[ImageReject]:
     for result in results:
         for told in result["rejects"]:
@@ -165,38 +147,15 @@ def _rejects(results: Iterable[Mapping[str, Any]]) -> Iterator[ImageReject]:
 
 
 def _write_list(path: Path, folder: RunFolder, tasks: Sequence[Task], plan: ImagePlan, counts: _Counts) -> None:
-    """Merge the sorted parts, a small batch of each in memory."""
-    parts = _few_parts([folder.file(task, "arrow") for task in tasks])
-    with replacing(path) as temporary, table_sink(path, temporary, _schema(plan)) as sink:
-        waiting: list[Row] = []
-        for row in _merged(parts):
+    """Merge the sorted parts, count their rows and number them."""
+
+    def counted() -> Iterator[Row]:
+        for row in merged_rows([folder.file(task, "arrow") for task in tasks], SCHEMA, sort_key):
             counts.add(row)
             row["rank"] = counts.rows
-            waiting.append(row)
-            if len(waiting) == ROW_GROUP:
-                sink.write(waiting)
-                waiting = []
-        if waiting:
-            sink.write(waiting)
+            yield row
 
-
-def _few_parts(parts: list[Path]) -> list[Path]:
-    """Merge groups of parts into larger ones until all that are left can be open at the same time."""
-    while len(parts) > MOST_OPEN:
-        merged: list[Path] = []
-        for start in range(0, len(parts), MOST_OPEN):
-            group = parts[start : start + MOST_OPEN]
-            target = group[0].with_name(f"{group[0].stem}+.arrow")
-            with target.open("wb") as stream, pa.ipc.new_stream(stream, SCHEMA) as writer:
-                for row in _merged(group):
-                    writer.write_batch(pa.RecordBatch.from_pylist([row], schema=SCHEMA))
-            merged.append(target)
-        parts = merged
-    return parts
-
-
-def _merged(parts: Sequence[Path]) -> Iterator[Row]:
-    return heapq.merge(*(rows_of(part) for part in parts), key=sort_key)
+    write_rows(path, counted(), _schema(plan), at_once=ROW_GROUP)
 
 
 def _schema(plan: ImagePlan) -> pa.Schema:

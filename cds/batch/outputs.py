@@ -1,12 +1,8 @@
-"""The finished parts to files: the ranked list, the rejects, the report. Every file appears whole or not at all.
-
-The parts are sorted, so the list is a merge of them that holds one small batch of each in memory.
-"""
+"""The finished parts to files: the ranked list, the rejects, the report. Every file appears whole or not at all."""
 
 import csv
-import heapq
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -16,9 +12,11 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cds.batch.columns import Row
+from cds.batch.merging import merged_rows
 from cds.batch.plan import InputKind, Plan
 from cds.batch.rejects import COLUMNS, Reject, explanation
-from cds.batch.rows import RANKING, SCHEMA, Row, Status, sort_key
+from cds.batch.rows import RANKING, SCHEMA, Status, sort_key
 from cds.errors import InputError, OutputError
 from cds.presenters.wording import NOTICE
 from cds.security.cells import harmless
@@ -53,7 +51,7 @@ def check_output(output: Path, source: Path) -> None:
 def ranked_rows(parts: Sequence[Path]) -> Iterator[Row]:
     """All rows in the order of the list, with their rank."""
     rank = 0
-    for row in heapq.merge(*(rows_of(part) for part in parts), key=sort_key):
+    for row in merged_rows(parts, SCHEMA, sort_key):
         if row["status"] == Status.ESTIMATED:
             rank += 1
             row["rank"] = rank
@@ -67,18 +65,32 @@ def write_list(path: Path, rows: Iterator[Row], plan: Plan, shown: int) -> list[
         The first `shown` rows, for the summary.
     """
     first: list[Row] = []
-    with replacing(path) as temporary, table_sink(path, temporary, _schema(plan)) as sink:
-        waiting: list[Row] = []
+
+    def noted() -> Iterator[Row]:
         for row in rows:
             if len(first) < shown:
                 first.append(row)
+            yield row
+
+    write_rows(path, noted(), _schema(plan))
+    return first
+
+
+def write_rows(path: Path, rows: Iterable[Row], schema: pa.Schema, *, at_once: int = ROW_GROUP) -> None:
+    """Write a table as Parquet or CSV, by its suffix, some rows at a time.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    with replacing(path) as temporary, table_sink(path, temporary, schema) as sink:
+        waiting: list[Row] = []
+        for row in rows:
             waiting.append(row)
-            if len(waiting) == ROW_GROUP:
+            if len(waiting) == at_once:
                 sink.write(waiting)
                 waiting = []
         if waiting:
             sink.write(waiting)
-    return first
 
 
 def write_rejects(path: Path, rejects: Sequence[Reject], plan: Plan, first_lines: Callable[[int, int], int]) -> None:
@@ -138,13 +150,6 @@ def replacing(path: Path) -> Iterator[Path]:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def rows_of(part: Path) -> Iterator[Row]:
-    """The rows of a part file, one batch at a time."""
-    with pa.memory_map(str(part)) as stream, pa.ipc.open_stream(stream) as reader:
-        for batch in reader:
-            yield from batch.to_pylist()
 
 
 def table_sink(path: Path, temporary: Path, schema: pa.Schema) -> "AbstractContextManager[Sink]":

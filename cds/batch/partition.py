@@ -13,11 +13,12 @@ import orjson
 import pyarrow as pa
 
 from cds.batch.care_gaps import CareGap, care_gaps, is_treated
+from cds.batch.columns import Row
 from cds.batch.journal import RunFolder, Stage, Task
 from cds.batch.keys import reference_of
 from cds.batch.plan import InputKind, Plan
 from cds.batch.rejects import Reject
-from cds.batch.rows import GAPS_NOT_JUDGED, ON_TREATMENT, SCHEMA, Row, Stamp, build_row, sort_key
+from cds.batch.rows import GAPS_NOT_JUDGED, ON_TREATMENT, SCHEMA, Stamp, build_row, sort_key
 from cds.batch.spill import Record, Segment, read_bucket
 from cds.batch.statistics import Statistics
 from cds.batch.tables import features_of

@@ -30,7 +30,7 @@ FEWEST_BUCKETS = 4
 MOST_BUCKETS = 4096
 _GZIP_RATIO = 8
 """How much larger FHIR JSON is than its gzip, about; only used to choose the number of buckets."""
-_KEPT_SHARE = {"Observation": 0.5, "DiagnosticReport": 0.2}
+_KEPT_SHARE = {"Observation": 0.5, "DiagnosticReport": 0.2, "Procedure": 0.1}
 """Share of an export's bytes that is kept for reading, by type, generously."""
 _FIRST_LINE_BYTES = 1024 * 1024
 _IGNORED = frozenset({"manifest.json"})

@@ -9,10 +9,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-import pyarrow as pa
-
-from cds.batch.care_gaps import GAP_WORDS, CareGap
-from cds.presenters.wording import feature_name, feature_value, odds, ratio
+from cds.batch.care_gaps import CareGap
+from cds.batch.columns import (
+    COUNT,
+    NUMBER,
+    TEXT,
+    Column,
+    Row,
+    described,
+    interval_cells,
+    interval_columns,
+    percent,
+    schema_of,
+)
+from cds.batch.tables import FIELDS, ID_COLUMN, KIND_WORDS
+from cds.presenters.wording import UNITS, feature_name, feature_value, odds, ratio
 from fhir_adapters.patient import PatientSnapshot
 from fhir_adapters.warnings import FhirWarning
 from tabular.errors import TabularError
@@ -28,8 +39,6 @@ ON_TREATMENT = "cds.screen.on_treatment"
 GAPS_NOT_JUDGED = "cds.screen.care_gaps_not_judged"
 """Warning of a row of features: care gaps need the record."""
 
-Row = dict[str, object]
-
 
 class Status(StrEnum):
     """What became of a patient."""
@@ -41,59 +50,43 @@ class Status(StrEnum):
     """Recorded as deceased: not ranked, and no care gaps, so that no letter goes out."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
-    """One column of the list."""
-
-    name: str
-    kind: pa.DataType
-    meaning: str
-
-
-_TEXT, _NUMBER, _COUNT = pa.string(), pa.float64(), pa.int32()
-
-
-def _probability(prefix: str, words: str) -> tuple[Column, ...]:
-    return (
-        Column(name=f"{prefix}_10y_percent", kind=_NUMBER, meaning=f"{words} within ten years, with cited adjustments"),
-        Column(name=f"{prefix}_10y_low_percent", kind=_NUMBER, meaning="lower end of its interval"),
-        Column(name=f"{prefix}_10y_high_percent", kind=_NUMBER, meaning="upper end of its interval"),
-        Column(name=f"{prefix}_10y_model_percent", kind=_NUMBER, meaning="the model alone, before adjustments"),
-    )
+def _probability(name: str, words: str) -> tuple[Column, ...]:
+    model = Column(name=f"{name}_model_percent", kind=NUMBER, meaning="the model alone, before adjustments")
+    return (*interval_columns(name, f"{words} within ten years, with cited adjustments"), model)
 
 
 COLUMNS: tuple[Column, ...] = (
-    Column(name="rank", kind=_COUNT, meaning="place in the list; empty without estimate and for the deceased"),
-    Column(name="patient_id", kind=_TEXT, meaning="logical id of the Patient, or the id given in the table"),
-    Column(name="status", kind=_TEXT, meaning="estimated, not_estimated or deceased"),
-    Column(name="age_years", kind=_COUNT, meaning="completed years at as_of"),
-    Column(name="sex", kind=_TEXT, meaning="female, male, other or unknown, as recorded"),
-    *_probability("major_osteoporotic_fracture", "probability of a hip, clinical spine, forearm or humerus fracture"),
-    *_probability("hip_fracture", "probability of a hip fracture"),
+    Column(name="rank", kind=COUNT, meaning="place in the list; empty without estimate and for the deceased"),
+    Column(name="patient_id", kind=TEXT, meaning="logical id of the Patient, or the id given in the table"),
+    Column(name="status", kind=TEXT, meaning="estimated, not_estimated or deceased"),
+    Column(name="age_years", kind=COUNT, meaning="completed years at as_of"),
+    Column(name="sex", kind=TEXT, meaning="female, male, other or unknown, as recorded"),
+    *_probability(
+        "major_osteoporotic_fracture_10y", "probability of a hip, clinical spine, forearm or humerus fracture"
+    ),
+    *_probability("hip_fracture_10y", "probability of a hip fracture"),
     Column(
         name="undiagnosed_osteoporosis_percent",
-        kind=_NUMBER,
+        kind=NUMBER,
         meaning="probability of a femoral neck T-score of -2.5 or lower, where the model gives it",
     ),
+    Column(name="adjustments", kind=TEXT, meaning="cited relative risks applied on top of the model, with evidence id"),
+    Column(name="reasons", kind=TEXT, meaning="the largest contributions to the major fracture probability, in words"),
+    Column(name="missing", kind=TEXT, meaning="inputs that the model would have used and did not get"),
+    Column(name="care_gaps", kind=TEXT, meaning="codes of the care gaps, most pressing first"),
+    Column(name="care_gaps_in_words", kind=TEXT, meaning="the same in words"),
     Column(
-        name="adjustments", kind=_TEXT, meaning="cited relative risks applied on top of the model, with evidence id"
+        name="care_gap_resources", kind=TEXT, meaning="the resources that triggered them, code=reference, reference"
     ),
-    Column(name="reasons", kind=_TEXT, meaning="the largest contributions to the major fracture probability, in words"),
-    Column(name="missing", kind=_TEXT, meaning="inputs that the model would have used and did not get"),
-    Column(name="care_gaps", kind=_TEXT, meaning="codes of the care gaps, most pressing first"),
-    Column(name="care_gaps_in_words", kind=_TEXT, meaning="the same in words"),
-    Column(
-        name="care_gap_resources", kind=_TEXT, meaning="the resources that triggered them, code=reference, reference"
-    ),
-    Column(name="not_estimated_because", kind=_TEXT, meaning="code of the reason why there is no estimate"),
-    Column(name="warnings", kind=_TEXT, meaning="codes of what the reader of the row must know; details after a colon"),
-    Column(name="model_id", kind=_TEXT, meaning="name, version and digest of the risk model"),
-    Column(name="engine_version", kind=_TEXT, meaning="version of this software"),
-    Column(name="as_of", kind=_TEXT, meaning="time that the row describes, ISO 8601"),
+    Column(name="not_estimated_because", kind=TEXT, meaning="code of the reason why there is no estimate"),
+    Column(name="warnings", kind=TEXT, meaning="codes of what the reader of the row must know; details after a colon"),
+    Column(name="model_id", kind=TEXT, meaning="name, version and digest of the risk model"),
+    Column(name="engine_version", kind=TEXT, meaning="version of this software"),
+    Column(name="as_of", kind=TEXT, meaning="time that the row describes, ISO 8601"),
 )
 """All columns in their order."""
 
-SCHEMA = pa.schema([(column.name, column.kind) for column in COLUMNS])
+SCHEMA = schema_of(COLUMNS)
 RANKING = (
     "Rank 1 has the highest ten-year probability of a major osteoporotic fracture (with cited adjustments), equal ones"
     " by the hip fracture probability, then by patient_id. Patients without estimate follow, the deceased come last,"
@@ -154,14 +147,14 @@ def build_row(
         "status": status.value,
         "age_years": None if features.age_years is None else int(features.age_years),
         "sex": _sex(patient, features),
-        **_percentages("major_osteoporotic_fracture", None if shown is None else shown.major_osteoporotic),
-        **_percentages("hip_fracture", None if shown is None else shown.hip),
+        **_percentages("major_osteoporotic_fracture_10y", None if shown is None else shown.major_osteoporotic),
+        **_percentages("hip_fracture_10y", None if shown is None else shown.hip),
         "undiagnosed_osteoporosis_percent": _undiagnosed(shown),
         "adjustments": "" if shown is None else _adjustments(shown),
         "reasons": "" if shown is None else _reasons(shown.major_osteoporotic),
         "missing": "" if shown is None else "; ".join([feature_name(name) for name in shown.missing]),
         "care_gaps": "; ".join([gap.kind.value for gap in gaps]),
-        "care_gaps_in_words": "; ".join([GAP_WORDS[gap.kind] for gap in gaps]),
+        "care_gaps_in_words": "; ".join([gap.words for gap in gaps]),
         "care_gap_resources": "; ".join([f"{gap.kind}={', '.join(gap.resources)}" for gap in gaps if gap.resources]),
         "not_estimated_because": told.code if isinstance(told, TabularError) and not deceased else "",
         "warnings": "; ".join(dict.fromkeys((*warnings, *(() if shown is None else shown.warnings)))),
@@ -173,11 +166,23 @@ def build_row(
 
 
 def describe() -> str:
-    """The schema and the ranking rule as text."""
-    width = max(len(column.name) for column in COLUMNS)
-    kinds = {_TEXT: "text", _NUMBER: "float64", _COUNT: "int32"}
-    lines = [f"{column.name:{width}}  {kinds[column.kind]:7}  {column.meaning}" for column in COLUMNS]
-    return "\n".join([*lines, "", RANKING])
+    """The columns of a table of risk factors, the schema of the list and its ranking rule as text."""
+    output = described(COLUMNS)
+    width = max(len(name) for name in FIELDS)
+    given = [
+        f"{ID_COLUMN:{width}}  text     id of the patient, must be there",
+        *(f"{name:{width}}  {KIND_WORDS[kind]:7}  {_given(name)}" for name, kind in FIELDS.items()),
+    ]
+    table = "Columns of a table of risk factors (CSV or Parquet instead of FHIR; empty where not known)"
+    return "\n".join([*output, "", RANKING, "", table, *given])
+
+
+def _given(field: str) -> str:
+    """What a column of a table of risk factors holds, with its unit."""
+    if field == "female":
+        return "female yes, male no"
+    name, unit = feature_name(field), UNITS.get(field)
+    return name if unit is None else f"{name}, {unit}"
 
 
 def _sex(patient: PatientSnapshot | None, features: RiskFeatures) -> str | None:
@@ -186,19 +191,14 @@ def _sex(patient: PatientSnapshot | None, features: RiskFeatures) -> str | None:
     return None if features.female is None else "female" if features.female else "male"
 
 
-def _percentages(prefix: str, one: FractureProbability | None) -> Row:
-    values = (None,) * 4 if one is None else (one.value, one.low, one.high, one.model_value)
-    names = ("", "_low", "_high", "_model")
-    return {f"{prefix}_10y{name}_percent": _percent(value) for name, value in zip(names, values, strict=True)}
-
-
-def _percent(value: float | None) -> float | None:
-    return None if value is None else round(100.0 * value, 4)
+def _percentages(name: str, one: FractureProbability | None) -> Row:
+    model = None if one is None else one.model_value
+    return {**interval_cells(name, one), f"{name}_model_percent": percent(model)}
 
 
 def _undiagnosed(estimate: RiskEstimate | None) -> float | None:
     told = None if estimate is None else estimate.undiagnosed_osteoporosis
-    return None if told is None else _percent(told.value)
+    return None if told is None else percent(told.value)
 
 
 def _adjustments(estimate: RiskEstimate) -> str:

@@ -9,21 +9,19 @@ twice writes the same files.
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-import orjson
-
 from cds.batch.join import JoinSpec, join_bucket
 from cds.batch.journal import RunFolder, Stage, Task
+from cds.batch.opening import open_run, run_folder
 from cds.batch.outputs import beside, check_output, ranked_rows, replacing, write_list, write_rejects, write_report
 from cds.batch.partition import PartitionSpec, process_partition
 from cds.batch.plan import Plan, make_plan, refuse_changed
 from cds.batch.rejects import Reject
 from cds.batch.sources import ScanSpec, scan_unit
 from cds.batch.statistics import Statistics
-from cds.errors import OutputError
 from cds.presenters.wording import NOTICE
 
 
@@ -108,11 +106,6 @@ class ScreenResult:
     report: dict[str, Any]
 
 
-def run_folder(output: Path) -> RunFolder:
-    """Where a run keeps what it has finished: a hidden folder beside the output."""
-    return RunFolder(output.absolute().with_name(f".{output.name}.run"))
-
-
 def screen(
     request: ScreenRequest, executor: Executor, *, progress: Progress = lambda stage, done, total: None
 ) -> ScreenResult:
@@ -127,12 +120,20 @@ def screen(
     """
     check_output(request.output, request.source)
     folder = run_folder(request.output)
-    try:
-        plan, resumed = _open_run(request, folder)
-    except PermissionError as error:
-        raise OutputError(
-            "The run folder beside the output cannot be made.", remedy="Give a writable folder."
-        ) from error
+    plan, resumed = open_run(
+        folder,
+        as_of=request.as_of,
+        fresh=request.fresh,
+        make_plan=lambda as_of: make_plan(
+            request.source,
+            as_of=as_of,
+            model_id=request.model_id,
+            engine_version=request.engine_version,
+            risk_dir=request.risk_dir,
+            risk_anchor=request.risk_anchor,
+        ),
+        refuse_changed=refuse_changed,
+    )
     timer = Timer()
     scans = [ScanSpec(plan=plan, folder=str(folder.path), unit=unit) for unit in range(len(plan.units))]
     already = sum(folder.is_done(spec.task) for spec in scans)
@@ -151,29 +152,6 @@ def screen(
         already += sum(folder.is_done(spec.task) for spec in parts)
         run_stage(process_partition, parts, folder, executor, progress, "estimating")
     return _assemble(request, plan, folder, scanned, executor, timer, already if resumed else 0)
-
-
-def _open_run(request: ScreenRequest, folder: RunFolder) -> tuple[Plan, bool]:
-    """The plan, and whether an unfinished run goes on."""
-    if request.fresh:
-        folder.remove()
-    before = folder.plan()
-    as_of = request.as_of
-    if as_of is None and before is not None:
-        as_of = datetime.fromisoformat(orjson.loads(before)["as_of"])
-    plan = make_plan(
-        request.source,
-        as_of=as_of or datetime.now(UTC).replace(microsecond=0),
-        model_id=request.model_id,
-        engine_version=request.engine_version,
-        risk_dir=request.risk_dir,
-        risk_anchor=request.risk_anchor,
-    )
-    if before is not None:
-        refuse_changed(before, plan)
-        return plan, True
-    folder.create(plan.to_bytes())
-    return plan, False
 
 
 def run_stage(

@@ -6,6 +6,7 @@ unusual). Of the lines that are kept, the patient is read from the bytes where t
 """
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -28,12 +29,9 @@ from cds.batch.plan import InputKind, Piece, Plan
 from cds.batch.rejects import Reject
 from cds.batch.spill import SpillWriter, bucket_of
 from cds.batch.tables import csv_rows, parquet_rows
-from fhir_adapters.reader import is_relevant_line, relevant_codes
+from fhir_adapters.reader import is_relevant_line, relevant_codes, scan_codes
 from fhir_adapters.shapes import JsonObject, as_object, as_text
 from fhir_adapters.superseded import dated
-
-BY_CODE = frozenset({"Observation", "DiagnosticReport"})
-"""Types of which a line counts only if it holds a known code."""
 
 _LINE_END = ord("\n")
 MEDICATION_MARK = b"M"
@@ -143,8 +141,8 @@ def _scan_ndjson(path: Path, piece: Piece, resource_type: str | None, router: Ro
     number = 0
     for block in blocks(path, piece.start, piece.end):
         router.counts.bytes += len(block)
-        if resource_type in BY_CODE:
-            number = _scan_by_code(block, resource_type or "", number, router)
+        if resource_type is not None and resource_type in BY_CODE:
+            number = _scan_by_code(block, resource_type, number, router)
         else:
             number = _scan_lines(block, number, router)
     return number
@@ -183,7 +181,7 @@ def _scan_by_code(block: bytes, resource_type: str, number: int, router: Router)
     ends = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == _LINE_END)
     if not _is_uniform(block, ends, b'{"resourceType":"%b",' % resource_type.encode()):
         return _scan_lines(block, number, router)
-    hits = np.array([found.start() for found in _CODE.finditer(block)], dtype=np.int64)
+    hits = np.array([found.start() for found in BY_CODE[resource_type].finditer(block)], dtype=np.int64)
     places, counts = np.unique(np.searchsorted(ends, hits), return_counts=True)
     begins = np.where(places > 0, ends[places - 1] + 1, 0)
     for place, begin, end, codes in zip(*(one.tolist() for one in (places, begins, ends[places], counts)), strict=True):
@@ -284,4 +282,13 @@ def _trie(words: list[str]) -> str:
     return f"{told}?" if "" in words else told
 
 
-_CODE = re.compile(f'"code"\\s*:\\s*"{_trie(sorted(relevant_codes()))}"'.encode())
+def _any_of(codes: Iterable[str]) -> re.Pattern[bytes]:
+    return re.compile(f'"code"\\s*:\\s*"{_trie(sorted(codes))}"'.encode())
+
+
+BY_CODE: Mapping[str, re.Pattern[bytes]] = {
+    "Observation": _any_of(relevant_codes()),
+    "DiagnosticReport": _any_of(relevant_codes() | scan_codes()),
+    "Procedure": _any_of(scan_codes()),
+}
+"""Types of which a line counts only if it holds a known code."""

@@ -11,9 +11,10 @@ from markupsafe import Markup
 
 from cds.batch.care_gaps import GAP_EVIDENCE, GAP_WORDS, CareGapKind
 from cds.batch.charts import bars
+from cds.batch.columns import Row
 from cds.batch.plan import Plan
 from cds.batch.rejects import explanation
-from cds.batch.rows import RANKING, Row
+from cds.batch.rows import RANKING
 from cds.batch.statistics import AGE_BANDS_FROM, HIP_BANDS_FROM, RISK_BANDS_FROM, UNKNOWN, Statistics
 from cds.presenters.messages import WARNING_TEXTS
 from cds.presenters.wording import NOTICE, moment

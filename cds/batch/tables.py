@@ -31,6 +31,8 @@ def _kind(hint: Any) -> type:
 
 FIELDS: Mapping[str, type] = {name: _kind(hint) for name, hint in get_type_hints(RiskFeatures).items()}
 """Column to bool, int or float."""
+KIND_WORDS: Mapping[type, str] = {bool: "yes/no", int: "int", float: "float"}
+"""As the description of the columns names their kinds."""
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 

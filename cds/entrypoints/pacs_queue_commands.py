@@ -64,7 +64,7 @@ def listen(
 ) -> None:
     """Receive radiographs by C-STORE, assess them, send report, marks and overlay back. Ends on SIGTERM or Ctrl-C."""
     with failures_explained():
-        from cds.bootstrap import build_audit_trail, build_engines, load_settings, warm_up
+        from cds.bootstrap import build_engines, load_settings, warm_up
         from cds.learning.models import with_current_models
         from cds.logs import configure_logging
         from cds.pacs.callers import parse_callers
@@ -92,7 +92,6 @@ def listen(
             settings,
             engines,
             model_id=read_manifest(with_current_models(settings).detector_dir).model_id,
-            audit=build_audit_trail(settings),
             destination=destination,
         )
         stop = threading.Event()

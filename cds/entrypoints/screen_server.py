@@ -13,8 +13,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from cds.batch.opening import run_folder
 from cds.batch.outputs import beside, check_output, write_report
-from cds.batch.run import run_folder
 from cds.bootstrap import load_settings
 from cds.bulk_source import ExportChoice, ExportedPopulation, export_population
 from cds.errors import InputError, OutputError

@@ -35,13 +35,14 @@ def suggest(
         raise typer.BadParameter("give --json or --csv, not both")
     with failures_explained():
         from cds.bootstrap import load_settings
+        from cds.learning.models import with_current_models
         from cds.learning.selection import hour
         from cds.learning.selection import suggest as choose
         from cds.learning.unlabelled import RememberingEngine, from_folder
         from cds.learning.unlabelled import from_store as stored
         from cds.store.opening import open_store
 
-        settings = load_settings()
+        settings = with_current_models(load_settings())
         engine = RememberingEngine.load(settings.detector_dir, runtime=settings.runtime.value, threads=settings.threads)
         if images is not None:
             pool = from_folder(images, engine)

@@ -29,6 +29,7 @@ _WORDS = {
     "medicationRequests": "prescriptions",
     "medicationStatements": "medication statements",
     "familyHistory": "family history",
+    "procedures": "bone density scans",
 }
 
 

@@ -34,6 +34,7 @@ _PRESSURE: dict[CareGapKind, Pressure] = {
     CareGapKind.T_SCORE: Pressure.WARNING,
     CareGapKind.GLUCOCORTICOID: Pressure.WARNING,
     CareGapKind.HIGH_RISK: Pressure.INFO,
+    CareGapKind.RESULT: Pressure.INFO,
     CareGapKind.BISPHOSPHONATE: Pressure.INFO,
 }
 

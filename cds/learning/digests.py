@@ -1,4 +1,7 @@
-"""By which an image or a row is recognised again without keeping it."""
+"""By which an image is recognised again without keeping it.
+
+A row of a table has no such digest: its values are few, and whoever holds the digest could find them by trying.
+"""
 
 import hashlib
 from pathlib import Path
@@ -27,9 +30,3 @@ def image_digests(content: bytes) -> tuple[str, ...]:
 def file_digests(path: Path) -> tuple[str, ...]:
     """`image_digests` of a file."""
     return image_digests(path.read_bytes())
-
-
-def row_digest(values: dict[str, object]) -> str:
-    """SHA-256 of a row's content, whatever the order of its columns; missing values count as empty."""
-    text = "\n".join(f"{name}={'' if value is None else value}" for name, value in sorted(values.items()))
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -29,7 +29,7 @@ class Provenance:
     """One entry per source: ``name``, ``role`` (``new`` or ``replay``), ``n``, ``n_positive``, ``sha256``, as known."""
     digests: frozenset[str] = field(default_factory=frozenset)
     """SHA-256 of every item that it learned from or was tuned on: an image's file or its pixels (see
-    `cds.learning.digests`), a row's content."""
+    `cds.learning.digests`), the file of a table."""
     created: str = ""
     """ISO 8601."""
     details: Mapping[str, Any] = field(default_factory=dict)

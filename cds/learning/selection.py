@@ -56,7 +56,7 @@ class Suggestion:
     uncertainty: float
     """0..1."""
     distance: float
-    """To the nearest study chosen before or judged already, in medians over all pairs looked at."""
+    """To the nearest study chosen before or judged already, in medians of the distance between two studies."""
     reasons: tuple[str, ...]
     """Why, in words."""
 
@@ -182,7 +182,10 @@ def principal(vectors: NDArray[np.float32], dimensions: int = DIMENSIONS) -> NDA
 
 
 def _typical_distance(places: NDArray[np.float64]) -> float:
-    """Median distance between neighbours in the list, which is in no order of likeness; 1 where all are alike."""
+    """Median distance between neighbours in the list, in place of all pairs; 1 where all are alike.
+
+    A list in order of time may hold like studies side by side: the unit is smaller then, the order of choice the same.
+    """
     if len(places) < 2:
         return 1.0
     middle = float(np.median(np.linalg.norm(places - np.roll(places, 1, axis=0), axis=1)))

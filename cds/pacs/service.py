@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from cds.audit import AuditTrail
+from cds.bootstrap import build_audit_trail
 from cds.pacs.destinations import Destination
 from cds.pacs.intake import Intake
 from cds.pacs.listener import Listener, ListenerOptions
@@ -96,15 +97,15 @@ def listen(
         _log.info("stopped")
 
 
-def open_service(
-    settings: Settings, engines: Engines, *, model_id: str, audit: AuditTrail, destination: Destination | None
-) -> Service:
-    """Open the store and put the parts together.
+def open_service(settings: Settings, engines: Engines, *, model_id: str, destination: Destination | None) -> Service:
+    """Open the store with its audit trail, and put the parts together.
 
     Raises:
         StoreError: the store cannot be opened.
     """
-    return Service(store=open_store(settings), engines=engines, model_id=model_id, audit=audit, destination=destination)
+    store = open_store(settings)
+    audit = build_audit_trail(settings, store)
+    return Service(store=store, engines=engines, model_id=model_id, audit=audit, destination=destination)
 
 
 def _workers(service: Service, patience: Patience) -> dict[str, Worker]:

@@ -6,15 +6,16 @@ here or in the evidence base.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import log
 from uuid import UUID, uuid5
 
-from cds.batch.care_gaps import GAP_EVIDENCE, GAP_WORDS, CareGapKind, is_treated
+from cds.batch.care_gaps import GAP_EVIDENCE, CareGapKind, is_treated
 from cds.hooks.news import DrugNews, HistoryNews, News, NewsKind, Pressure, RiskNews
 from cds.hooks.orders import fracture_words
 from cds.hooks.risk import DXA_DUE
 from cds.presenters.card_actions import drug_suggestions, history_suggestions, risk_suggestions
 from cds.presenters.card_words import Cited, entries, escaped, shortened
-from cds.presenters.wording import NOTICE, feature_name, percent
+from cds.presenters.wording import NOTICE, feature_name, percent, ratio
 from fhir_adapters.cds_hooks.response import (
     Card,
     Coding,
@@ -28,8 +29,10 @@ from fhir_adapters.cds_hooks.response import (
 from fhir_adapters.patient import DrugClass
 from fusion.evidence_base import EvidenceBase
 from fusion.statements import UNVERIFIED_SAFETY
+from tabular.results import RelativeRisk
 
 SHOWN_MISSING = 5
+SHOWN_APPLIED = 6
 OVERRIDE_SYSTEM = "urn:fracture-cds:card-override"
 _THRESHOLDS = ("risk.threshold.bhof_mof", "risk.threshold.bhof_hip")
 _NAMESPACE = UUID("6d1d0a52-6f0e-4a6b-9a37-0d5b0c1b7e55")
@@ -167,7 +170,7 @@ def _risk_lines(news: RiskNews, context: CardContext) -> Iterator[str]:
     for gap in news.gaps:
         if gap.kind is CareGapKind.HIGH_RISK and news.lead is CareGapKind.FRACTURE:
             continue  # the line on the probability says it
-        yield f"- {GAP_WORDS[gap.kind]}.{cited(GAP_EVIDENCE[gap.kind])}{entries(gap.resources)}"
+        yield f"- {gap.words}.{cited(GAP_EVIDENCE[gap.kind])}{entries(gap.resources)}"
     if news.lead is CareGapKind.FRACTURE:
         yield (
             "- After a fragility fracture bone density is measured within 12 weeks; treatment, if indicated, starts"
@@ -188,6 +191,13 @@ def _risk_evidence(news: RiskNews) -> Iterator[str]:
         yield from GAP_EVIDENCE[gap.kind]
     yield from ("care.fls.dxa", "care.fls.drug_started") if news.lead is CareGapKind.FRACTURE else ()
     yield from _THRESHOLDS if news.lead is None else ()
+    yield from (one.evidence_id for one in _applied(news))
+
+
+def _applied(news: RiskNews) -> tuple[RelativeRisk, ...]:
+    """Diseases, drugs and events that act with a published ratio on top of the model, the strongest first."""
+    found = () if news.risk is None else news.risk.major_osteoporotic.adjustments
+    return tuple(sorted(found, key=lambda one: abs(log(one.ratio)), reverse=True)[:SHOWN_APPLIED])
 
 
 def _probabilities(news: RiskNews, cited: Cited) -> Iterator[str]:
@@ -201,6 +211,9 @@ def _probabilities(news: RiskNews, cited: Cited) -> Iterator[str]:
         f" {percent(major.high)}), hip **{percent(hip.value)}** ({percent(hip.low)} to {percent(hip.high)})"
         f"{_threshold(news, cited)}"
     )
+    if applied := _applied(news):
+        told = ", ".join(f"{one.factor} \N{MULTIPLICATION SIGN}{ratio(one.ratio)}" for one in applied)
+        yield (f"- In it, with published ratios (major fracture): {told}.{cited([one.evidence_id for one in applied])}")
     if is_treated(news.patient):
         yield "- A bone-protecting drug is taken; the estimate does not allow for it."
     if risk.missing:

@@ -103,6 +103,16 @@ def _entries(patient: PatientSnapshot) -> list[Row]:
         )
         for one in patient.prior_fractures
     ]
+    unread = patient.scan_without_result
+    rows += [
+        Row(
+            label="Bone density scan",
+            value="done, result not recorded" if one is unread else "done",
+            sources=(one.resource,),
+            date=_dated(one.performed),
+        )
+        for one in patient.bone_density_scans
+    ]
     rows += [
         Row(
             label="Condition",
@@ -148,6 +158,7 @@ def reference_labels(patient: PatientSnapshot) -> dict[str, str]:
     """FHIR reference to what it says, so that a statement can name its trigger in words."""
     labels = {one.resource: words(one.kind) for one in patient.conditions}
     labels |= {one.resource: words(one.drug_class) for one in patient.medications}
+    labels |= {one.resource: "bone density scan" for one in patient.bone_density_scans}
     for fracture in patient.prior_fractures:
         labels.setdefault(fracture.resource, f"recorded fracture, {_site(fracture)}")
     for name, label in _VALUES.items():

@@ -247,7 +247,7 @@ class DriftObservationRow(Base):
 
 
 class DriftReferenceRow(Base):
-    """A reference that somebody set: the cases between two moments."""
+    """A reference: the cases between two moments, with figures that stay when the cases are erased."""
 
     __tablename__ = "drift_references"
 
@@ -258,6 +258,8 @@ class DriftReferenceRow(Base):
     began: Mapped[datetime] = mapped_column(UtcTime)
     ended: Mapped[datetime] = mapped_column(UtcTime)
     cases: Mapped[int] = mapped_column()
+    figures: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    """Sorted values and counts by monitor, in no relation to a case; NULL in a row that an earlier version wrote."""
 
 
 class ShadowDifferenceRow(Base):

@@ -18,7 +18,7 @@ from enum import StrEnum
 import orjson
 
 from fhir_adapters.errors import HookPayloadError
-from fhir_adapters.relevance import relevant_codes
+from fhir_adapters.relevance import relevant_codes, scan_codes
 from fhir_adapters.shapes import JsonObject, as_list, as_object, as_text
 
 PAGE_SIZE = 500
@@ -54,6 +54,11 @@ TEMPLATES: Mapping[str, Template] = {
         Template(key="medicationRequests", resource_type="MedicationRequest", query=_search("MedicationRequest")),
         Template(key="medicationStatements", resource_type="MedicationStatement", query=_search("MedicationStatement")),
         Template(key="familyHistory", resource_type="FamilyMemberHistory", query=_search("FamilyMemberHistory")),
+        Template(
+            key="procedures",
+            resource_type="Procedure",
+            query=_search("Procedure", f"&code={','.join(sorted(scan_codes()))}"),
+        ),
     )
 }
 """Every template, by its key."""

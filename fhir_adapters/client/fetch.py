@@ -1,10 +1,11 @@
 """What one patient's record needs, fetched in few parallel requests and put into one Bundle for the reader.
 
-Plan: eight searches at once, one for each type that the reader uses (``Patient/$everything`` would return ten times as
+Plan: nine searches at once, one for each type that the reader uses (``Patient/$everything`` would return ten times as
 much, most of it claims): Patient, Condition, Observation of the codes that are read, MedicationRequest and the three
-other kinds of medication entries, each with its Medication, FamilyMemberHistory. Further requests only for further
-pages, and one for Medications that ``_include`` did not bring. Not fetched: Observations that exist only inside a
-DiagnosticReport, and Observations that measure only by a component.
+other kinds of medication entries, each with its Medication, FamilyMemberHistory, Procedure of the codes of a bone
+density scan. Further requests only for further pages, and one for Medications that ``_include`` did not bring. Not
+fetched: DiagnosticReports, whose results are Observations of their own (those that exist only inside a report are not
+seen), and Observations that measure only by a component.
 
 What a server refuses
 ---------------------
@@ -38,7 +39,7 @@ from fhir_adapters.errors import (
     ServerOutcomeError,
     ServerRefusalError,
 )
-from fhir_adapters.relevance import relevant_codes
+from fhir_adapters.relevance import relevant_codes, scan_codes
 from fhir_adapters.shapes import JsonObject, as_object, as_text
 
 PAGE_SIZE = 500
@@ -49,10 +50,12 @@ ESSENTIAL = ("Condition", "Observation", "MedicationRequest")
 SUBSTITUTES = {"MedicationRequest": "MedicationStatement"}
 """A server may keep current drugs as the one or the other."""
 MEDICATIONS = ("MedicationRequest", "MedicationStatement", "MedicationAdministration", "MedicationDispense")
-RECORD_TYPES = ("Patient", "Condition", "Observation", *MEDICATIONS, "FamilyMemberHistory")
+RECORD_TYPES = ("Patient", "Condition", "Observation", *MEDICATIONS, "FamilyMemberHistory", "Procedure")
 """What is searched for, in the order of the Bundle."""
 READ_SCOPE_TYPES = (*RECORD_TYPES, "Medication")
 """Types that need a read scope."""
+_READ_CODES = {"Observation": relevant_codes(), "Procedure": scan_codes()}
+"""Types that are searched for by code."""
 
 _MEDICATION_REFERENCE = re.compile(r"(?:^|/)Medication/([A-Za-z0-9\-.]{1,64})(?:/_history/[^/]*)?$")
 _PATIENT_REFERENCE = re.compile(r"(?:^|/)Patient/([A-Za-z0-9\-.]{1,64})(?:/_history/[^/]*)?$")
@@ -137,10 +140,10 @@ async def _all_parts(client: FhirClient, patient_id: str, types: Collection[str]
     for resource_type in RECORD_TYPES[1:]:
         if resource_type not in types:
             continue
-        if resource_type == "Observation":
+        if (read := _READ_CODES.get(resource_type)) is not None:
             searches.extend(
                 _part(client, resource_type, [[by_patient, ("code", codes)], [by_patient]])
-                for codes in code_groups(relevant_codes())
+                for codes in code_groups(read)
             )
         elif resource_type in MEDICATIONS:
             include = ("_include", f"{resource_type}:medication")

@@ -10,6 +10,7 @@ Map
 ``icd9``          ICD-9-CM diagnoses, by prefix.
 ``diagnoses``     one look-up over the three.
 ``observations``  LOINC (and SNOMED CT) measurements and coded answers.
+``scans``         bone density scans, as procedures and reports bear them.
 ``atc``           drug classes by ATC prefix.
 ``rxnorm``        drug classes by RxNorm concept.
 ``drugs``         one look-up over the two.

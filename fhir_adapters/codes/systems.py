@@ -16,6 +16,10 @@ class CodeSystem(StrEnum):
     ICD_9_CM = "http://hl7.org/fhir/sid/icd-9-cm"
     RXNORM = "http://www.nlm.nih.gov/research/umls/rxnorm"
     ATC = "http://www.whocc.no/atc"
+    CPT = "http://www.ama-assn.org/go/cpt"
+    """Current Procedural Terminology of the American Medical Association."""
+    ICD_10_PCS = "http://www.cms.gov/Medicare/Coding/ICD10"
+    """United States procedure coding system."""
     ROLE_CODE = "http://terminology.hl7.org/CodeSystem/v3-RoleCode"
     """HL7 v3 family relationships."""
 
@@ -31,6 +35,10 @@ _ALIASES: dict[str, CodeSystem] = {
     "urn:oid:2.16.840.1.113883.6.90": CodeSystem.ICD_10_CM,
     "urn:oid:2.16.840.1.113883.6.103": CodeSystem.ICD_9_CM,
     "http://terminology.hl7.org/codesystem/icd9cm": CodeSystem.ICD_9_CM,
+    "urn:oid:2.16.840.1.113883.6.12": CodeSystem.CPT,
+    "urn:oid:2.16.840.1.113883.6.4": CodeSystem.ICD_10_PCS,
+    "http://hl7.org/fhir/sid/icd-10-pcs": CodeSystem.ICD_10_PCS,
+    "http://www.cms.gov/medicare/coding/icd10": CodeSystem.ICD_10_PCS,
     "urn:oid:2.16.840.1.113883.6.88": CodeSystem.RXNORM,
     "urn:oid:2.16.840.1.113883.6.73": CodeSystem.ATC,
     "http://fhir.de/codesystem/bfarm/atc": CodeSystem.ATC,

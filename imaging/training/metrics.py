@@ -24,6 +24,8 @@ CALIBRATION_BINS = 10
 RIDGE = 1e-6
 NEWTON_STEPS = 60
 HALVINGS = 30
+ROUNDING = 1e-10
+"""Of a log likelihood: at the top a step may seem to lead down by so much."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -243,11 +245,11 @@ def _climb(z: Floats, truth: Floats, weights: Floats, slope: Floats, level: Floa
         length = np.ones(len(slope))
         for _ in range(HALVINGS):
             after = likelihood(slope + length * steps[0], level + length * steps[1])
-            fell = ~(after >= reached)
+            fell = ~(after >= reached - ROUNDING)
             if not fell.any():
                 break
             length = np.where(fell, length / 2, length)
-        length = np.where(fell, 0.0, length)  # at the top, as far as rounding lets it be seen
+        length = np.where(fell, 0.0, length)
         slope, level = slope + length * steps[0], level + length * steps[1]
         reached = np.where(fell, reached, after)
         if max(np.abs(length * one).max() for one in steps) < 1e-8:

@@ -138,10 +138,15 @@ def read_upstream_checkpoint(path: str | Path) -> StateDict:
     and collected by walking the placeholders as torch modules. Of several models, the averaged one (`ema`) is taken.
 
     Raises:
-        CheckpointError: not a zip checkpoint of torch >= 1.6, or no model inside.
+        CheckpointError: not a zip checkpoint of torch >= 1.6, larger when read than as a file, or no model inside.
     """
     try:
         with zipfile.ZipFile(path) as archive:
+            # torch stores members as they are, so nothing can grow when it is read.
+            if sum(member.file_size for member in archive.infolist()) > Path(path).stat().st_size:
+                raise CheckpointError(
+                    f"{Path(path).name} states more than it holds; torch does not compress checkpoints"
+                )
             content = _read_archive(archive)
     except (zipfile.BadZipFile, OSError) as error:
         raise CheckpointError(

@@ -1,11 +1,12 @@
 """The proofs of the learning loop, one after the other, as one page.
 
     python -m tests.benchmarks.learning --data ../shared/data --out out/learning [--budget small|full]
-        [--only retraining,federated,drift,selection]
+        [--only retraining,federated,federated_detector,drift,selection] [--keep]
 
 Each proof is a module ``learning_<name>`` with ``prove(data, out, *, budget)``; one that fails is shown as failed and
 stops no other. ``index.html`` needs no other file; ``learning.json`` holds the same figures. The exit code is 1 where a
-proof failed.
+proof failed. With ``--keep`` a proof that an earlier command finished in the same folder is shown and not run again;
+retraining, which takes an hour, always goes on from what it finds in its folder.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
@@ -28,7 +29,9 @@ from cds.presenters import wording
 from cds.version import engine_version
 from tests.benchmarks.learning_report import Section, Table
 
-PROOFS: Final = ("retraining", "federated", "drift", "selection")
+PROOFS: Final = ("retraining", "federated", "federated_detector", "drift", "selection")
+KEPT_NAME: Final = "proven.json"
+"""In the folder of a proof: what it found, for ``--keep``."""
 JSON_SCHEMA: Final = "fracture-cds.learning-proofs/1"
 Prove = Callable[..., Sequence[Section]]
 _STYLE: Final = """
@@ -72,7 +75,13 @@ class Report:
 
 
 def run(
-    names: Sequence[str], data: Path, out: Path, *, budget: str, load: Callable[[str], Prove] | None = None
+    names: Sequence[str],
+    data: Path,
+    out: Path,
+    *,
+    budget: str,
+    keep: bool = False,
+    load: Callable[[str], Prove] | None = None,
 ) -> Report:
     """Run proofs in turn; each begins when the one before has ended, however.
 
@@ -80,11 +89,15 @@ def run(
         names: which.
         data: folder with the data sets.
         out: folder for the page; each proof gets a folder of its own in it.
-        budget: ``small`` or ``full``.
+        budget: ``small``, ``full`` or ``tiny``.
+        keep: whether a proof that an earlier run finished with this budget is taken as it is.
         load: gives the proof of a name; the modules beside this one by default.
     """
     began = datetime.now(UTC)
-    proofs = tuple(_proven(name, data, out / name, budget, load or _load) for name in names)
+    proofs = tuple(
+        (_kept(name, out / name, budget) if keep else None) or _proven(name, data, out / name, budget, load or _load)
+        for name in names
+    )
     return Report(budget=budget, began=began, machine=_machine(), proofs=proofs)
 
 
@@ -100,7 +113,39 @@ def _proven(name: str, data: Path, folder: Path, budget: str, load: Callable[[st
         print(f"{name}: failed, {words}", file=sys.stderr, flush=True)
         return Proven(name=name, seconds=time.monotonic() - started, failure=words)
     print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
-    return Proven(name=name, seconds=time.monotonic() - started, sections=sections)
+    proven = Proven(name=name, seconds=time.monotonic() - started, sections=sections)
+    keep_for_later(proven, folder, budget)
+    return proven
+
+
+def keep_for_later(proven: Proven, folder: Path, budget: str) -> None:
+    """Write down what a proof found; pictures stay where they are, in the proof's folder."""
+    kept = {"budget": budget, "seconds": proven.seconds, "sections": [asdict(one) for one in proven.sections]}
+    for section in kept["sections"]:  # type: ignore[attr-defined]
+        section["figures"] = [path.name for path in section["figures"]]
+    (folder / KEPT_NAME).write_text(json.dumps(kept, default=str), encoding="utf-8")
+
+
+def _kept(name: str, folder: Path, budget: str) -> Proven | None:
+    """What an earlier run found; None without one of this budget."""
+    path = folder / KEPT_NAME
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if kept.get("budget") != budget:
+        return None
+    sections = tuple(
+        Section(
+            heading=one["heading"],
+            paragraphs=tuple(one["paragraphs"]),
+            tables=tuple(
+                Table(columns=tuple(part["columns"]), rows=tuple(map(tuple, part["rows"])), caption=part["caption"])
+                for part in one["tables"]
+            ),
+            figures=tuple(folder / figure for figure in one["figures"]),
+            data=one["data"],
+        )
+        for one in kept["sections"]
+    )
+    return Proven(name=name, seconds=kept["seconds"], sections=sections)
 
 
 def _load(name: str) -> Prove:
@@ -117,7 +162,9 @@ def _machine() -> str:
 
 def render(report: Report) -> str:
     """The page, with its pictures in it."""
-    contents = "".join(f'<li><a href="#{_anchor(one.name)}">{escape(one.name)}</a></li>' for one in report.proofs)
+    contents = "".join(
+        f'<li><a href="#{_anchor(one.name)}">{escape(_title(one.name))}</a></li>' for one in report.proofs
+    )
     body = "".join(_proof(one) for one in report.proofs)
     meta = (
         f"Engine {engine_version()} · budget {report.budget} · {report.began:%d %B %Y, %H:%M} UTC · {report.machine} ·"
@@ -138,7 +185,7 @@ def render(report: Report) -> str:
 
 
 def _proof(one: Proven) -> str:
-    head = f'<section id="{_anchor(one.name)}"><h2>{escape(one.name.capitalize())}</h2>'
+    head = f'<section id="{_anchor(one.name)}"><h2>{escape(_title(one.name))}</h2>'
     if one.failure is not None:
         words = f"<strong>Failed.</strong><pre>{escape(one.failure)}</pre>"
         return f"{head}<div class=failed role=alert>{words}</div></section>"
@@ -164,6 +211,10 @@ def _figure(path: Path, heading: str) -> str:
     picture = base64.b64encode(path.read_bytes()).decode()
     words = f"{heading}: {path.stem.replace('-', ' ').replace('_', ' ')}"
     return f'<img alt="{escape(words)}" src="data:image/png;base64,{picture}">'
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ").capitalize()
 
 
 def _anchor(name: str) -> str:
@@ -213,13 +264,14 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.learning", description="Prove the learning loop.")
     parser.add_argument("--data", type=Path, required=True, help="folder that holds fracatlas and the other data sets")
     parser.add_argument("--out", type=Path, required=True, help="folder for the page")
-    parser.add_argument("--budget", choices=("small", "full"), default="small")
+    parser.add_argument("--budget", choices=("small", "full", "tiny"), default="small")
     parser.add_argument("--only", default=",".join(PROOFS), help="proofs to run, with commas")
+    parser.add_argument("--keep", action="store_true", help="do not run again what an earlier command finished")
     asked = parser.parse_args(words)
     names = [name.strip() for name in asked.only.split(",") if name.strip()]
     if unknown := set(names) - set(PROOFS):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(PROOFS)}")
-    report = run(names, asked.data, asked.out, budget=asked.budget)
+    report = run(names, asked.data, asked.out, budget=asked.budget, keep=asked.keep)
     write(report, asked.out)
     print(asked.out / "index.html")
     return 1 if any(one.failure for one in report.proofs) else 0

@@ -122,10 +122,11 @@ class Plan:
 
 
 BUDGETS: Final[Mapping[str, Plan]] = {
+    "tiny": replace(Plan.of_minutes(0.1), limit=20, draws=50),
     "small": replace(Plan.of_minutes(3), limit=60, draws=200),
     "full": Plan.of_minutes(50),
 }
-"""Minutes of one core; the small one shows that everything works, and proves nothing."""
+"""Minutes of one core; the two smaller ones show that everything works, and prove nothing."""
 
 
 class Stages:
@@ -322,9 +323,13 @@ def prove(data: Path, out: Path, *, budget: str) -> Proof:
 
     Args:
         data: folder that holds ``fracatlas``.
-        out: folder; an unfinished run of this budget in it goes on.
+        out: folder; an unfinished run of this budget in it goes on, and a finished one of this or of the full budget is
+            shown as it is.
         budget: a key of `BUDGETS`.
     """
+    for folder in (out / "full", out / budget):
+        if is_finished(folder):
+            return so_far(folder)
     return proof(out / budget, data=data / "fracatlas", plan=BUDGETS[budget])
 
 
@@ -335,6 +340,15 @@ def proof(out: Path, *, data: Path, plan: Plan, report: Callable[[str], None] = 
     margins = read_margins("detector", Path(__file__).with_name("learning_retraining_margins.yaml"))
     results = RetrainingProof(data, out.resolve(), plan, margins, report).run()
     return sections(results, plots(results, out))
+
+
+def is_finished(out: Path) -> bool:
+    """Whether a run in this folder came to its end."""
+    result = out / "result.json"
+    if not result.is_file():
+        return False
+    names = [one["name"] for one in json.loads(result.read_text(encoding="utf-8"))["rounds"]]
+    return names == [*ROUNDS, POISON]
 
 
 def so_far(out: Path) -> Proof:

@@ -9,7 +9,7 @@ import numpy as np
 from cds.learning.gate import Scored, Verdict
 from cds.learning.gate_metrics import Measures, group_weights
 from tests.benchmarks.learning_report import Proof, Section, Table
-from tests.benchmarks.learning_retraining_data import POISON
+from tests.benchmarks.learning_retraining_data import POISON, ROUNDS
 
 
 def figures_of(scored: Scored, *, draws: int, seed: int) -> dict[str, Any]:
@@ -97,7 +97,9 @@ def sections(results: Mapping[str, Any], figures: Sequence[Path]) -> Proof:
         " cannot tell from more data.",
         f"{sum(one['verdict']['promoted'] for one in said)} of {len(said)} honest rounds were promoted.",
     ]
-    if poison is not None:
+    if poison is None:
+        paragraphs.append(f"The run is not finished: {len(said)} of {len(ROUNDS)} rounds, and not the poisoned one.")
+    else:
         paragraphs.append(
             f"The poisoned round was {'PROMOTED' if poison['verdict']['promoted'] else 'refused'}:"
             f" {' '.join(poison['verdict']['reasons'])} Its screen said: {poison['screen']['words']}"

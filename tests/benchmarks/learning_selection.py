@@ -80,13 +80,13 @@ def prove(data: Path, out: Path, *, budget: str) -> Sequence[Section]:
 
     Args:
         data: folder that holds ``fracatlas``.
-        out: folder for pictures and figures already computed.
+        out: folder for pictures; what the detector saw is kept beside it, for all proofs.
         budget: ``small``, ``full`` or ``tiny``.
     """
     size = SIZES[budget]
     limit = None if size.images is None or size.images > 232 else size.images // 2
-    block = seen_cases(data, out / "cache", split="train", limit=size.images)
-    unseen = seen_cases(data, out / "cache", split="val", limit=limit)
+    block = seen_cases(data, out.parent / "cases", split="train", limit=size.images)
+    unseen = seen_cases(data, out.parent / "cases", split="val", limit=limit)
     task = task_of(block, unseen)
     curves = {name: learned(task, name, size) for name in STRATEGIES}
     return [_section(task, curves, size, out)]

@@ -132,7 +132,7 @@ def test_a_record_by_id_reads_like_the_file(open_server: FhirServer) -> None:
     assert snapshot.has_condition(ConditionKind.OSTEOPOROSIS)
     assert snapshot.t_score_femoral_neck is not None or snapshot.t_score_unspecified is not None or snapshot.warnings
     assert snapshot.takes(DrugClass.SYSTEMIC_GLUCOCORTICOID)
-    assert record.requests == 8
+    assert record.requests == 9
     # This server knows no search of FamilyMemberHistory by patient, and says so.
     assert record.warnings == ("fhir.server.unread:FamilyMemberHistory",)
     assert dict(record.counts) == {
@@ -183,7 +183,7 @@ def test_smart_with_both_algorithms(use_rsa: bool, smart_server: FhirServer) -> 
     record = fetch(smart_server, auth=auth)
     assert record.requests == 10  # the configuration and one token more
     same_as_file(record, "ann")
-    assert fetch(smart_server, "eve", auth=auth).requests == 8  # the token is still good
+    assert fetch(smart_server, "eve", auth=auth).requests == 9  # the token is still good
 
 
 class FirstStale:

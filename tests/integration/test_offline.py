@@ -107,7 +107,8 @@ def test_the_service_from_upload_to_report(space: Netspace, environment: dict[st
         )
 
     def ask(method: str, path: str, **more: Any) -> httpx.Response:
-        return space.call(httpx.request, method, f"http://127.0.0.1:{PORT}{path}", timeout=200, trust_env=False, **more)
+        address = f"http://127.0.0.1:{PORT}{path}"
+        return space.call(httpx.request, method, address, timeout=PATIENCE_S, trust_env=False, **more)
 
     def ready() -> bool:
         try:
@@ -135,5 +136,9 @@ def test_the_service_from_upload_to_report(space: Netspace, environment: dict[st
             assert ask("GET", f"/api/cases/{state['case_id']}/reports/{shape}").status_code == 200
     finally:
         process.terminate()
-        process.wait(60)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:  # it finishes the case in hand first
+            process.kill()
+            process.wait()
     assert recorded(environment) == []

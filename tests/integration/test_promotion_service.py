@@ -1,5 +1,10 @@
-"""A running service follows promotion and roll-back that another process makes, without a restart."""
+"""A running service follows promotion and roll-back that another process makes, without a restart.
 
+The service is a process of its own, with fakes for everything but the choice of the detector; the commands run here,
+with the shipped networks on a handful of drawn pictures.
+"""
+
+import contextlib
 import json
 import os
 import shutil
@@ -14,13 +19,19 @@ import cv2
 import httpx
 import numpy as np
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
+from cds.entrypoints.cli import app
+from cds.errors import ExitCode
 from cds.learning.models import ModelStore
 from cds.learning.provenance import Provenance
 from imaging.manifest import SHIPPED_WEIGHTS, read_manifest
 from tests.support.inputs import png_file
 
-STARTS_WITHIN_S = 300
+STARTS_WITHIN_S = 600
+PICTURES = 12
+"""Of as many people."""
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -31,11 +42,11 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def locked_set(folder: Path) -> Path:
-    """Twelve drawn pictures of twelve people, half of them with a box."""
+    """Drawn pictures, each of another person, half of them with a box."""
     (folder / "images").mkdir(parents=True)
     rng = np.random.default_rng(0)
     images, boxes = ["image,has_fracture,group,sex"], ["image,x1,y1,x2,y2"]
-    for number in range(12):
+    for number in range(PICTURES):
         name = f"{number}.png"
         cv2.imwrite(str(folder / "images" / name), rng.integers(0, 255, (64, 64), dtype=np.uint8))
         images.append(f"{name},{number % 2},person{number},{'fm'[number % 3 == 0]}")
@@ -58,31 +69,40 @@ def candidate_of(folder: Path, version: str, *, digests: frozenset[str] = frozen
     return folder
 
 
-def cds(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """A command in a process of its own."""
-    command = [sys.executable, "-m", "cds.entrypoints.cli", *arguments]
-    return subprocess.run(command, env=environment(folder), capture_output=True, text=True, check=False)
+def cds(*arguments: str) -> Result:
+    """A command, in this process: the service is another one."""
+    return CliRunner().invoke(app, list(arguments))
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[str]:
+def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-    variables = environment(tmp_path) | {"FRACTURE_CDS_PORT": str(port)}
-    with subprocess.Popen([sys.executable, "-m", "tests.support.followed_service"], env=variables) as process:
+    variables = environment(tmp_path)
+    for name in set(os.environ) - set(variables):
+        monkeypatch.delenv(name)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    command = [sys.executable, "-m", "tests.support.followed_service"]
+    with subprocess.Popen(command, env=variables | {"FRACTURE_CDS_PORT": str(port)}) as process:
         address = f"http://127.0.0.1:{port}"
         try:
-            deadline = time.monotonic() + STARTS_WITHIN_S
-            while time.monotonic() < deadline and process.poll() is None:
-                try:
-                    if httpx.get(f"{address}/readyz", timeout=60).status_code == 200:
-                        break
-                except httpx.HTTPError:
-                    time.sleep(0.2)
+            wait_until_ready(address, process)
             yield address
         finally:
             process.terminate()
+
+
+def wait_until_ready(address: str, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + STARTS_WITHIN_S
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "the service ended before it was ready"
+        with contextlib.suppress(httpx.HTTPError):
+            if httpx.get(f"{address}/readyz", timeout=60).status_code == 200:
+                return
+        time.sleep(0.2)
+    pytest.fail(f"the service was not ready within {STARTS_WITHIN_S} s")
 
 
 def answered_by(address: str) -> str:
@@ -100,9 +120,12 @@ def test_the_next_case_names_the_promoted_model_and_after_a_rollback_the_old_one
     assert answered_by(service) == shipped
 
     data = locked_set(tmp_path / "locked")
-    common = ("--kind", "detector", "--locked", str(data), "--by", "tester", "--rounds", "200")
-    done = cds(tmp_path, "learn", "promote", str(candidate), *common)
-    assert done.returncode == 0, done.stdout + done.stderr
+    margins = tmp_path / "margins.yaml"
+    margins.write_text("fewest_each: 6\n", encoding="utf-8")  # there are so few pictures
+    compared = ("--kind", "detector", "--locked", str(data), "--margins", str(margins), "--rounds", "200")
+    common = (*compared, "--by", "tester")
+    done = cds("learn", "promote", str(candidate), *common)
+    assert done.exit_code == 0, done.output
     assert f"promoted: {promoted}" in done.stdout
     assert answered_by(service) == promoted
 
@@ -110,14 +133,14 @@ def test_the_next_case_names_the_promoted_model_and_after_a_rollback_the_old_one
     shutil.rmtree(store.folder / "detector" / promoted)  # the model in use is gone from the disk: it answers on
     assert answered_by(service) == promoted
 
-    done = cds(tmp_path, "learn", "rollback", "--kind", "detector", "--by", "tester", "--reason", "a test")
-    assert done.returncode == 0, done.stderr
+    done = cds("learn", "rollback", "--kind", "detector", "--by", "tester", "--reason", "a test")
+    assert done.exit_code == 0, done.output
     assert answered_by(service) == shipped
 
     again = candidate_of(tmp_path / "again", "9.9.9")
     (again / "provenance.json").unlink()
-    done = cds(tmp_path, "learn", "promote", str(again), *common)
-    assert done.returncode == 10, done.stdout + done.stderr
+    done = cds("learn", "promote", str(again), *common)
+    assert done.exit_code == ExitCode.REFUSED == 10, done.output
     assert "does not say what it learned from" in done.stdout
     assert [event.action for event in store.state().history] == ["adopt", "promote", "rollback", "refuse"]
     assert len(list(store.reports.glob("*.html"))) == 2

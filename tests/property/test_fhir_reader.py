@@ -126,6 +126,22 @@ RESOURCES: tuple[Json, ...] = (
         "effectiveDateTime": "2023-01-01",
         "contained": [observation("17861-6", 9.5, "mg/dL", id="x")],
     },
+    {
+        "resourceType": "Procedure",
+        "id": "pr1",
+        "status": "completed",
+        "subject": SUBJECT,
+        "code": concept(SNOMED, "312681000"),
+        "performedPeriod": {"start": "2022-01-01", "end": "2022-01-02T09:00:00Z"},
+    },
+    {
+        "resourceType": "DiagnosticReport",
+        "id": "r2",
+        "status": "final",
+        "subject": SUBJECT,
+        "code": concept("http://www.ama-assn.org/go/cpt", "77080"),
+        "effectiveDateTime": "2021-01-01",
+    },
     {"resourceType": "Claim", "id": "cl1", "patient": SUBJECT, "type": concept("urn:t", "29463-7")},
 )
 
@@ -288,6 +304,7 @@ def test_a_line_that_is_no_object_is_kept_because_it_is_counted() -> None:
         b'{"id":"1","resourceType":"Encounter"}',
         b'{"resourceType":"Observation","status":"final","code":{"coding":[{"code":"8480-6"}]}}',
         b'{"resourceType":"DiagnosticReport","contained":[{"resourceType":"Observation","code":{}}]}',
+        b'{"resourceType":"Procedure","code":{"coding":[{"code":"80146002"}]}}',
     ],
 )
 def test_lines_that_need_no_parsing(line: bytes) -> None:

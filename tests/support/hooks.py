@@ -134,6 +134,7 @@ def prefetch(*resources: Json, patient: Json | None = None) -> Json:
         "medicationRequests": of("MedicationRequest"),
         "medicationStatements": of("MedicationStatement"),
         "familyHistory": of("FamilyMemberHistory"),
+        "procedures": of("Procedure"),
     }
 
 

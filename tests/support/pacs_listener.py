@@ -13,7 +13,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from cds.audit import NoAuditTrail
 from cds.pacs.destinations import CStoreDestination, Destination, StowDestination, parse_peer
 from cds.pacs.listener import ListenerOptions
 from cds.pacs.service import Service, listen, open_service
@@ -62,7 +61,7 @@ def settings(folder: Path, **changes: Any) -> Settings:
 
 def service(given: Settings, engines: Engines, destination: Destination | None) -> Service:
     """A service with these engines."""
-    return open_service(given, engines, model_id=MODEL_ID, audit=NoAuditTrail(), destination=destination)
+    return open_service(given, engines, model_id=MODEL_ID, destination=destination)
 
 
 def main() -> None:

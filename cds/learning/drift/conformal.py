@@ -9,14 +9,13 @@ The random numbers that break ties come from a case's identifier: the same cases
 """
 
 import hashlib
-from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-_BLOCK: Final = 256
+_BLOCK: Final = 128
 """Values that are ranked in one go."""
 Ranks = NDArray[np.float64]
 
@@ -58,16 +57,18 @@ def category_ranks(reference: Sequence[str], values: Sequence[str], ties: Sequen
         values: [n], in order of time.
         ties: [n], 0..1, one random number per value.
     """
-    counts = Counter(reference)
-    total = len(reference)
+    names, codes = np.unique(np.asarray([*reference, *values], dtype=str), return_inverse=True)
+    breaks = np.asarray(ties, dtype=np.float64)
+    known = np.bincount(codes[: len(reference)], minlength=len(names))
     ranks = np.empty(len(values))
-    for place, (value, tie) in enumerate(zip(values, ties, strict=True)):
-        counts[value] += 1
-        total += 1
-        own = counts[value]
-        rarer = sum(count for count in counts.values() if count < own)
-        same = sum(count for count in counts.values() if count == own)
-        ranks[place] = (rarer + tie * same) / total
+    for first in range(0, len(values), _BLOCK):
+        block = codes[len(reference) + first : len(reference) + first + _BLOCK]
+        counts = known + np.cumsum(block[:, None] == np.arange(len(names)), axis=0)
+        own = counts[np.arange(len(block)), block][:, None]
+        rarer, same = (np.where(which, counts, 0).sum(axis=1) for which in (counts < own, counts == own))
+        part = slice(first, first + len(block))
+        ranks[part] = (rarer + breaks[part] * same) / counts.sum(axis=1)
+        known = counts[-1]
     return ranks
 
 

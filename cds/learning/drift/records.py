@@ -1,13 +1,19 @@
-"""Where observations are kept, and which of them are the reference."""
+"""Where observations are kept, and which of them are the reference.
+
+Observations are erased with their cases. The figures of a reference are kept apart from them, without a case's
+identifier or its place in time, as soon as it is complete: retention would otherwise let an old reference shrink, and
+the first cases of a model slide forward until they have swallowed a slow drift.
+"""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session
 
 from cds.case import CaseResult
@@ -22,6 +28,8 @@ REFERENCE_CASES: Final = 500
 """Cases in a reference: the first ones that a model answered, unless somebody sets others."""
 REPEATED_WITHIN: Final = timedelta(days=30)
 """Another radiograph of the same patient within this time is not counted again."""
+_NOBODY: Final = ""
+"""Actor of a reference that nobody had to choose."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +54,28 @@ class Reference:
     """None for the first cases of a model, which nobody had to choose."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeFigures:
+    """What an outcome monitor begins with."""
+
+    values: tuple[float, ...]
+    """Rising."""
+    ended: datetime
+    """Cases judged up to this moment are among them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferenceFigures:
+    """The values of a reference, by the name of their monitor."""
+
+    numbers: Mapping[str, tuple[float, ...]]
+    """Rising."""
+    categories: Mapping[str, Mapping[str, int]]
+    """How often each was seen."""
+    outcomes: Mapping[str, OutcomeFigures] = field(default_factory=dict)
+    """Of the first judged cases, which come in later than the others."""
+
+
 class DriftRecords:
     """Observations and references in a database.
 
@@ -57,7 +87,7 @@ class DriftRecords:
         self._database = database
 
     def add(self, case_id: str, observation: Observation) -> None:
-        """Keep what is watched of a kept case; a second time changes nothing.
+        """Keep what is watched of a kept case; a second time changes nothing. The last of a reference completes it.
 
         Raises:
             StoreError: it is not kept.
@@ -76,6 +106,8 @@ class DriftRecords:
                     categories=dict(observation.categories),
                 )
             )
+            session.flush()
+            _complete(session, observation.model)
 
     def model(self) -> str | None:
         """The detector that answered last; None before the first observation."""
@@ -87,23 +119,50 @@ class DriftRecords:
 
     def all(self, model: str, *, since: datetime | None = None) -> tuple[Observed, ...]:
         """Counted observations of one detector, the oldest first; repeated ones are left out."""
-        wanted = select(DriftObservationRow).where(
-            DriftObservationRow.model == model, DriftObservationRow.repeated.is_(False)
-        )
+        wanted = _counted(model)
         if since is not None:
             wanted = wanted.where(DriftObservationRow.created >= since)
         with self._database.reading() as session:
-            rows = session.scalars(wanted.order_by(DriftObservationRow.created, DriftObservationRow.case_id))
-            return tuple(_observed(row) for row in rows)
+            return tuple(_observed(row) for row in session.scalars(wanted))
 
     def reference(self, model: str) -> Reference | None:
         """The reference of a detector; None while it has answered too few cases."""
-        newest = select(DriftReferenceRow).where(DriftReferenceRow.model == model)
         with self._database.reading() as session:
-            row = session.scalars(newest.order_by(DriftReferenceRow.created.desc()).limit(1)).first()
+            row = _newest_reference(session, model)
             if row is not None:
-                return Reference(model=model, began=row.began, ended=row.ended, cases=row.cases, set_by=row.actor)
+                return Reference(
+                    model=model, began=row.began, ended=row.ended, cases=row.cases, set_by=row.actor or None
+                )
         return reference_of(self.all(model)[:REFERENCE_CASES])
+
+    def figures(self, model: str) -> ReferenceFigures | None:
+        """The values of the reference of a detector; None where they are not kept apart from the cases."""
+        with self._database.reading() as session:
+            row = _newest_reference(session, model)
+            if row is None or row.figures is None:
+                return None
+            kept = row.figures
+        return ReferenceFigures(
+            numbers={name: tuple(values) for name, values in kept["numbers"].items()},
+            categories=kept["categories"],
+            outcomes={
+                name: OutcomeFigures(values=tuple(one["values"]), ended=datetime.fromisoformat(one["ended"]))
+                for name, one in kept.get("outcomes", {}).items()
+            },
+        )
+
+    def keep_outcomes(self, model: str, found: Mapping[str, OutcomeFigures]) -> None:
+        """Keep what outcome monitors begin with beside the reference of a detector; what is kept already stays.
+
+        Raises:
+            StoreError: it is not kept.
+        """
+        with self._database.transaction() as session:
+            row = _newest_reference(session, model)
+            if row is None or row.figures is None:
+                return
+            new = {name: {"values": sorted(one.values), "ended": one.ended.isoformat()} for name, one in found.items()}
+            row.figures = {**row.figures, "outcomes": new | row.figures.get("outcomes", {})}
 
     def set_reference(self, *, actor: str, since: datetime | None = None) -> Reference:
         """Make a new reference; what was observed before it no longer counts.
@@ -125,17 +184,7 @@ class DriftRecords:
                 remedy="Wait for more cases, or give an earlier date.",
             )
         with self._database.transaction() as session:
-            session.add(
-                DriftReferenceRow(
-                    id=str(uuid4()),
-                    created=datetime.now(UTC),
-                    actor=actor,
-                    model=found.model,
-                    began=found.began,
-                    ended=found.ended,
-                    cases=found.cases,
-                )
-            )
+            session.add(_row(found, chosen))
         return found
 
 
@@ -152,6 +201,21 @@ def reference_of(observed: Sequence[Observed], *, set_by: str | None = None) -> 
     )
 
 
+def figures_of(observed: Sequence[Observed]) -> ReferenceFigures:
+    """The values of some cases, in no relation to these."""
+    numbers: dict[str, list[float]] = defaultdict(list)
+    categories: dict[str, Counter[str]] = defaultdict(Counter)
+    for one in observed:
+        for name, value in one.observation.numbers.items():
+            numbers[name].append(value)
+        for name, category in one.observation.categories.items():
+            categories[name][category] += 1
+    return ReferenceFigures(
+        numbers={name: tuple(sorted(values)) for name, values in sorted(numbers.items())},
+        categories={name: dict(sorted(counts.items())) for name, counts in sorted(categories.items())},
+    )
+
+
 def note(database: Database, case_id: str, result: CaseResult) -> None:
     """Keep what is watched of a case that was just kept; a failure is logged and withholds no answer."""
     try:
@@ -160,6 +224,45 @@ def note(database: Database, case_id: str, result: CaseResult) -> None:
             DriftRecords(database).add(case_id, observation)
     except StoreError as error:
         _log.warning("a case is not watched for drift [%s]", error.code)
+
+
+def _counted(model: str) -> Select[DriftObservationRow]:
+    """Observations of one detector that count, the oldest first."""
+    counted = select(DriftObservationRow).where(
+        DriftObservationRow.model == model, DriftObservationRow.repeated.is_(False)
+    )
+    return counted.order_by(DriftObservationRow.created, DriftObservationRow.case_id)
+
+
+def _newest_reference(session: Session, model: str) -> DriftReferenceRow | None:
+    wanted = select(DriftReferenceRow).where(DriftReferenceRow.model == model)
+    return session.scalars(wanted.order_by(DriftReferenceRow.created.desc()).limit(1)).first()
+
+
+def _complete(session: Session, model: str) -> None:
+    """Keep the first cases of a detector as its reference, once there are enough and it has none."""
+    if _newest_reference(session, model) is not None:
+        return
+    if (session.scalar(select(func.count()).select_from(_counted(model).subquery())) or 0) < REFERENCE_CASES:
+        return
+    observed = [_observed(row) for row in session.scalars(_counted(model).limit(REFERENCE_CASES))]
+    found = reference_of(observed)
+    if found is not None:
+        session.add(_row(found, observed))
+
+
+def _row(found: Reference, observed: Sequence[Observed]) -> DriftReferenceRow:
+    figures = figures_of(observed)
+    return DriftReferenceRow(
+        id=str(uuid4()),
+        created=datetime.now(UTC),
+        actor=found.set_by or _NOBODY,
+        model=found.model,
+        began=found.began,
+        ended=found.ended,
+        cases=found.cases,
+        figures={"numbers": dict(figures.numbers), "categories": dict(figures.categories)},
+    )
 
 
 def _seen_shortly_before(session: Session, case: CaseRow) -> bool:

@@ -1,7 +1,7 @@
 """All monitors over all cases: what is quiet, what has moved, and what cannot be told yet."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -12,7 +12,14 @@ from cds.learning.drift.conformal import category_ranks, number_ranks, tie_break
 from cds.learning.drift.evidence import days_since, gather
 from cds.learning.drift.monitors import MONITORS, Group, Kind, Monitor
 from cds.learning.drift.outcomes import judged, outcome_numbers
-from cds.learning.drift.records import REFERENCE_CASES, DriftRecords, Observed, Reference
+from cds.learning.drift.records import (
+    REFERENCE_CASES,
+    DriftRecords,
+    Observed,
+    OutcomeFigures,
+    Reference,
+    ReferenceFigures,
+)
 from cds.store.opening import Store
 
 YEARLY_LEVEL: Final = 0.05
@@ -137,7 +144,10 @@ def watch(store: Store, *, now: datetime | None = None, recent_since: datetime |
     model = records.model()
     observed = () if model is None else records.all(model)
     reference = None if model is None else records.reference(model)
+    figures = None if model is None else records.figures(model)
     outcomes = _outcomes(store, observed)
+    if model is not None and figures is not None and reference is not None:
+        figures = _with_outcomes(records, model, figures, outcomes, reference)
     since = recent_since or moment - RECENT
     return DriftReport(
         made=moment,
@@ -146,7 +156,7 @@ def watch(store: Store, *, now: datetime | None = None, recent_since: datetime |
         observed=len(observed),
         judged=sum(1 for one in outcomes if "agreement" in one[2]),
         recent_since=since,
-        monitors=tuple(_watched(one, observed, outcomes, reference, since) for one in MONITORS),
+        monitors=tuple(_watched(one, observed, outcomes, reference, figures, since) for one in MONITORS),
     )
 
 
@@ -166,7 +176,7 @@ def _outcomes(store: Store, observed: Sequence[Observed]) -> tuple[_Outcome, ...
                 fracture=one.fracture,
             ),
         )
-        for one in judged(store.feedback.all(), positive)
+        for one in judged(store, positive)
     )
 
 
@@ -175,29 +185,65 @@ def _watched(
     observed: Sequence[Observed],
     outcomes: Sequence[_Outcome],
     reference: Reference | None,
+    figures: ReferenceFigures | None,
     since: datetime,
 ) -> Watched:
     if monitor.group is Group.OUTCOME:
-        began = None if reference is None else reference.began
-        values = [
-            Timed(case_id=c, moment=at, value=found[monitor.name])
-            for c, at, found in outcomes
-            if monitor.name in found and (began is None or at >= began)
-        ]
-        return judge(
-            monitor,
-            values[:OUTCOME_REFERENCE_CASES],
-            values[OUTCOME_REFERENCE_CASES:],
-            since=since,
-            wanted=OUTCOME_REFERENCE_CASES,
-        )
+        values = _outcome_values(monitor, outcomes, reference)
+        before, after = values[:OUTCOME_REFERENCE_CASES], values[OUTCOME_REFERENCE_CASES:]
+        kept = None if figures is None else figures.outcomes.get(monitor.name)
+        if kept is not None:
+            before = [Timed(case_id="", moment=kept.ended, value=value) for value in kept.values]
+            after = [one for one in values if one.moment > kept.ended]
+        return judge(monitor, before, after, since=since, wanted=OUTCOME_REFERENCE_CASES)
     values = _values(monitor, observed)
     if reference is None:
         return judge(monitor, values, (), since=since, wanted=REFERENCE_CASES)
     before = [one for one in values if reference.began <= one.moment <= reference.ended]
+    if figures is not None:  # of some of these cases nothing may be left
+        before = [Timed(case_id="", moment=reference.ended, value=value) for value in _kept(monitor, figures)]
     after = [one for one in values if one.moment > reference.ended]
     # A figure that few cases have (an age without a record) must not be compared with a handful.
     return judge(monitor, before, after, since=since, wanted=LEAST_CASES, start=reference.ended)
+
+
+def _outcome_values(monitor: Monitor, outcomes: Sequence[_Outcome], reference: Reference | None) -> list[Timed]:
+    """The monitor's values of the cases judged since the reference began."""
+    began = None if reference is None else reference.began
+    return [
+        Timed(case_id=case_id, moment=moment, value=found[monitor.name])
+        for case_id, moment, found in outcomes
+        if monitor.name in found and (began is None or moment >= began)
+    ]
+
+
+def _with_outcomes(
+    records: DriftRecords,
+    model: str,
+    figures: ReferenceFigures,
+    outcomes: Sequence[_Outcome],
+    reference: Reference,
+) -> ReferenceFigures:
+    """The figures with those of the first judged cases, which are kept from the first look that finds enough."""
+    new = {}
+    for monitor in MONITORS:
+        if monitor.group is not Group.OUTCOME or monitor.name in figures.outcomes:
+            continue
+        first = _outcome_values(monitor, outcomes, reference)[:OUTCOME_REFERENCE_CASES]
+        if len(first) == OUTCOME_REFERENCE_CASES:
+            values = tuple(float(one.value) for one in first)
+            new[monitor.name] = OutcomeFigures(values=values, ended=first[-1].moment)
+    if not new:
+        return figures
+    records.keep_outcomes(model, new)
+    return replace(figures, outcomes={**figures.outcomes, **new})
+
+
+def _kept(monitor: Monitor, figures: ReferenceFigures) -> Sequence[Value]:
+    """The monitor's values of a reference."""
+    if monitor.kind is not Kind.CATEGORY:
+        return figures.numbers.get(monitor.name, ())
+    return [name for name, count in figures.categories.get(monitor.name, {}).items() for _ in range(count)]
 
 
 def _values(monitor: Monitor, observed: Sequence[Observed]) -> list[Timed]:

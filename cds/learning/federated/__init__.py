@@ -22,7 +22,8 @@ What is protected, and what is not
   for small batches approximate reconstruction).
 * Secure aggregation hides the single updates from the server, which sees only their sum. It does not hide the sum, nor
   protect against a server and all hospitals but one acting together, nor against comparing rounds with different
-  members. The server can then no longer refuse a single bad update, so it excludes robust aggregation.
+  members. A hospital that does not list the others' keys itself takes the server's word that they are hospitals. The
+  server can then no longer refuse a single bad update, so it excludes robust aggregation.
 * Differential privacy bounds what the model can tell of one patient (logistic model) or, much more weakly, of one
   hospital's round (detector). Its epsilon is an upper bound under the stated sampling; counts are sent as they are.
 * Boosted trees can be neither masked nor noised here. Their thresholds lie on a public grid and every leaf holds at

@@ -5,7 +5,7 @@ counts its examples itself, refuses rounds with less protection than it insists 
 never with an error's text, why it has no update.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from cds.learning.federated.errors import ProtectionError
 from cds.learning.federated.identity import Identity, is_signed, statement
 from cds.learning.federated.learners.base import Learner
 from cds.learning.federated.masking import RoundKey, make_round_key, mask
-from cds.learning.federated.orders import Order
+from cds.learning.federated.orders import Order, mask_statement, member_shares, round_statement
 from cds.learning.federated.privacy import Accountant
 from cds.learning.federated.settings import FederationSettings
 from cds.learning.federated.wire import Item, Kind, SentLog, SentMessage, Tensors
@@ -47,11 +47,31 @@ class HospitalPolicy:
     least_noise: float | None = None
     """Least noise multiplier; None asks for no noise."""
     most_epsilon: float | None = None
-    """Spent in all; needs `least_noise`."""
+    """Spent in all, at `delta`; needs `least_noise`."""
+    delta: float = 1e-5
+    """At which this hospital counts epsilon, 0..1, whatever the server's; well below one over its patients."""
     least_members: int = 3
-    """Fewest hospitals among which an update may be masked."""
+    """Fewest hospitals with examples among which an update may be masked."""
+    most_own_share: float = 0.8
+    """Largest weight of this hospital in a masked sum, 0..1: with more, the sum is nearly its plain update."""
     peers: Mapping[bytes, str] = field(default_factory=dict)
-    """Allowed keys of the other hospitals under masking; empty trusts the server's word for them."""
+    """Allowed keys of the others under masking; where they are empty, the server may have made the others up."""
+
+    def __post_init__(self) -> None:
+        """Refuse a policy that would protect nothing.
+
+        Raises:
+            ProtectionError: masking is required without `peers`, epsilon limited without noise, or delta out of range.
+        """
+        if self.require_masking and not self.peers:
+            raise ProtectionError(
+                "masking among hospitals that the server may have made up protects nothing",
+                remedy="Name the other hospitals with --peers.",
+            )
+        if self.most_epsilon is not None and self.least_noise is None:
+            raise ProtectionError("without noise epsilon has no bound", remedy="Give --least-noise too.")
+        if not 0 < self.delta < 1:
+            raise ProtectionError("delta must be between 0 and 1", remedy="Take 1e-5, say.")
 
 
 class HospitalClient(Client):
@@ -66,7 +86,7 @@ class HospitalClient(Client):
         policy: HospitalPolicy | None = None,
         notice: Notice = lambda _: None,
     ) -> None:
-        """Prepare; data are read at the first request for an update.
+        """Prepare; data are read at the server's first request (``hello``), and again where its settings change.
 
         Args:
             identity: this hospital's key.
@@ -100,7 +120,8 @@ class HospitalClient(Client):
                 # One key a round, whatever is asked: an update is never masked twice in different company.
                 round_key = self._round_keys.setdefault((order.run, order.round), make_round_key())
                 properties["round_key"] = round_key.public
-                properties["round_signature"] = self._identity.sign(_round_statement(order, round_key.public))
+                signed = round_statement(order, round_key.public, learner.examples)
+                properties["round_signature"] = self._identity.sign(signed)
                 properties["count"] = learner.examples
                 parts += [round_key.public, b"%d" % learner.examples]
                 items += [
@@ -132,7 +153,7 @@ class HospitalClient(Client):
             learner = self._learner_for(order)
             weights = wire.unpack(ins.parameters.tensors)
             learner.check(weights)
-            update, kind = self._protected_update(learner, weights, order)
+            update, kind = self._protected_update(learner, weights, order, ins.parameters.tensors)
             blocks = wire.pack(update)
             metrics: dict[str, Any] = {"key": self._identity.public}
             items = [
@@ -189,26 +210,39 @@ class HospitalClient(Client):
         self._record(number, "goodbye", [], goodbye)
         return answer
 
-    def _protected_update(self, learner: Learner, weights: Tensors, order: Order) -> tuple[Tensors, Kind]:
-        """Train, with what noise and masks the order asks for; what noise spends is written down first."""
-        noise = order.settings.noise
-        if noise is not None:
-            spent = self._accountant.spend(learner.noise_steps(order), noise.delta)
-            self._notice(
-                f"round {order.round}: epsilon {spent:.3f} at delta {noise.delta:g} for each {learner.noise_unit}"
-            )
+    def _protected_update(
+        self, learner: Learner, weights: Tensors, order: Order, arrived: Sequence[bytes]
+    ) -> tuple[Tensors, Kind]:
+        """Train, with what noise and masks the order asks for; what noise spends is written down first.
+
+        `arrived` is the common model's bytes, which the masks are bound to.
+        """
+        if order.settings.noise is not None:
+            delta = self._policy.delta  # never the server's: epsilon at a large delta is nothing
+            spent = self._accountant.spend(learner.noise_steps(order), delta)
+            self._notice(f"round {order.round}: epsilon {spent:.3f} at delta {delta:g} for each {learner.noise_unit}")
         if not order.settings.secure_aggregation:
             return learner.learn(weights, order), learner.kind
         others, key = self._members(order)
+        share = self._own_share(order, learner)
         place = (order.run, order.round)
         if place in self._masked:
             raise ProtectionError("an update is not masked twice", remedy="Let the server begin another round.")
         self._masked.add(place)
         update = learner.learn(weights, order)
-        info = statement("mask", run=order.run, round_number=order.round, nonce=b"")
-        return mask(
-            update, share=order.share, key=key, others=others, own=self._identity.public, info=info
-        ), Kind.MASKED
+        info = mask_statement(order, arrived)
+        return mask(update, share=share, key=key, others=others, own=self._identity.public, info=info), Kind.MASKED
+
+    def _own_share(self, order: Order, learner: Learner) -> float:
+        """This hospital's weight, from the counts that the members signed; the server has no say in it."""
+        share = member_shares(order)[self._identity.public]
+        own = next(one.count for one in order.members if one.key == self._identity.public)
+        if own != learner.examples or share > self._policy.most_own_share:
+            raise ProtectionError(
+                "the sum would be nearly this hospital's own update, or its count is not the one it signed",
+                remedy="Lower most_share at the server, or wait for hospitals with more examples.",
+            )
+        return share
 
     def _members(self, order: Order) -> tuple[dict[bytes, bytes], RoundKey]:
         """The other members' keys of the round, each signed by its owner, and the own one."""
@@ -216,13 +250,15 @@ class HospitalClient(Client):
         keys = {one.key: one.round_key for one in order.members}
         if key is None or keys.get(self._identity.public) != key.public:
             raise ProtectionError("this hospital is not a member of the round", remedy="Start the round anew.")
-        if len(keys) < max(3, self._policy.least_members) or len(keys) != len(order.members):
+        learning = sum(one.count > 0 for one in order.members)
+        if learning < max(3, self._policy.least_members) or len(keys) != len(order.members):
             raise ProtectionError("too few hospitals to mask an update among", remedy="Wait for more hospitals.")
         for one in order.members:
             known = one.key == self._identity.public or not self._policy.peers or one.key in self._policy.peers
-            if not known or not is_signed(one.key, one.signature, _round_statement(order, one.round_key)):
+            if not known or not is_signed(one.key, one.signature, round_statement(order, one.round_key, one.count)):
                 raise ProtectionError(
-                    "a member's key of the round is not signed by an allowed hospital", remedy="See --peers."
+                    "a member's key and count are not signed by an allowed hospital for these settings",
+                    remedy="See --peers.",
                 )
         return {one: public for one, public in keys.items() if one != self._identity.public}, key
 
@@ -231,7 +267,7 @@ class HospitalClient(Client):
         policy, noise = self._policy, order.settings.noise
         if policy.require_masking and not order.settings.secure_aggregation:
             raise ProtectionError("the round has no secure aggregation", remedy="Set secure_aggregation at the server.")
-        if policy.least_noise is not None and (noise is None or noise.noise_multiplier < policy.least_noise):
+        if policy.least_noise is not None and not (noise and noise.noise_multiplier >= policy.least_noise):
             raise ProtectionError("the round has too little noise", remedy="Raise noise_multiplier at the server.")
 
     def _learner_for(self, order: Order) -> Learner:
@@ -253,10 +289,6 @@ class HospitalClient(Client):
         sentence = str(error) if isinstance(error, CdsError) else type(error).__name__
         self._notice(f"no answer to the server's request: {sentence} [{reason}]")
         return str(reason)
-
-
-def _round_statement(order: Order, public: bytes) -> bytes:
-    return statement("round-key", run=order.run, round_number=order.round, nonce=b"", parts=[public])
 
 
 def _status(reason: str) -> Item:

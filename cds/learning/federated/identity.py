@@ -60,7 +60,7 @@ def read_allowed(path: Path) -> dict[bytes, str]:
     """Allowed public keys, with their names (a fingerprint where none is given).
 
     Raises:
-        KeyFileError: the file cannot be read, or a line is no key.
+        KeyFileError: the file cannot be read, a line is no key, or two lines have one key or one name.
     """
     allowed: dict[bytes, str] = {}
     try:
@@ -71,7 +71,13 @@ def read_allowed(path: Path) -> dict[bytes, str]:
             key = bytes.fromhex(words[0])
             if len(key) != KEY_BYTES:
                 raise ValueError
-            allowed[key] = words[1].strip() if len(words) > 1 else fingerprint(key)
+            name = words[1].strip() if len(words) > 1 else fingerprint(key)
+            if key in allowed or name in allowed.values():
+                # Weights and history go by name: two hospitals of one name would count as one.
+                raise KeyFileError(
+                    "the allow-list has one key or one name twice", remedy="Give every hospital a name of its own."
+                )
+            allowed[key] = name
     except (OSError, ValueError, UnicodeDecodeError) as error:
         raise KeyFileError(
             "the allow-list cannot be read", remedy="One hospital a line: 64 hexadecimal digits, then a name."

@@ -3,7 +3,9 @@
 Flower's own SecAgg+ is a workflow of its SuperLink and mod of its ClientApp; the channel used here (`transport`) has
 neither. So each round every two hospitals agree on a secret (X25519 keys made for that round, signed with the
 hospitals' long-lived keys) and expand it to a mask as long as the update; one adds it, the other subtracts it, modulo
-2^32. The server adds all masked updates and learns only the sum.
+2^32. The server adds all masked updates and learns only the sum. It has no say in the weights: each hospital signs its
+count together with its key of the round, checks the others' and computes its own weight. Masks are bound to these
+counts, the settings and the common model, so that they cancel only among hospitals that were told the same.
 
 A hospital that drops out leaves masks that nobody can remove: the round is then lost and repeated with new keys by
 those who are there. That is on purpose. A server that could remove masks could also pretend that a hospital dropped
@@ -28,8 +30,9 @@ from cds.learning.federated.wire import Tensors
 
 SCALE = 2.0**20
 """Fixed point: steps of about 1e-6."""
-LARGEST = 512.0
-"""Largest absolute value of a weighted update's entry; three of them must not overflow 2^31 / `SCALE`."""
+LARGEST = 2047.0
+"""Largest absolute value of an update's entry before it is weighted. Shares sum to 1, so the sum of any number of
+members stays below 2^31 / `SCALE` = 2048; what is left over holds their rounding."""
 
 Words = npt.NDArray[np.uint32]
 
@@ -56,11 +59,11 @@ def mask(
 
     Args:
         update: finite float tensors.
-        share: weight of this hospital, 0..1.
+        share: weight of this hospital, 0..1; those of all members sum to at most 1.
         key: this hospital's key of the round.
         others: the other members: long-lived public key to public key of the round.
         own: this hospital's long-lived public key; its order among the others decides who adds and who subtracts.
-        info: binds the masks to federation and round.
+        info: binds the masks to the round and to all that the server told its members (`orders.mask_statement`).
 
     Returns:
         uint32 tensors of the same names and shapes.
@@ -69,12 +72,12 @@ def mask(
         UpdateRefusedError: a value is too large for the fixed point (``too-large``) or not finite (``not-finite``).
         WireError: a key is none.
     """
-    vector = flatten(update) * share
+    vector = flatten(update)
     if not np.isfinite(vector).all():
         raise UpdateRefusedError("an update holds values that are not finite", reason="not-finite")
     if vector.size and np.abs(vector).max() > LARGEST:
         raise UpdateRefusedError("an update is too large to be masked", reason="too-large")
-    words: Words = np.round(vector * SCALE).astype(np.int64).astype(np.uint32)
+    words: Words = np.round(vector * share * SCALE).astype(np.int64).astype(np.uint32)
     for other, public in others.items():
         stream = _stream(key, public, info + min(own, other) + max(own, other), words.size)
         words = words + stream if own < other else words - stream

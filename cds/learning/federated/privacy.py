@@ -118,8 +118,13 @@ class Accountant:
     def spend(self, steps: Steps, delta: float) -> float:
         """Write steps down before they are done.
 
+        Args:
+            steps: to be done.
+            delta: the hospital's own, in (0, 1), and always the same: a limit on epsilon at a delta that the server
+                chooses would be none.
+
         Returns:
-            Epsilon with them.
+            Epsilon with them, at `delta`.
 
         Raises:
             BudgetSpentError: that would be more than the limit; nothing was written.

@@ -3,7 +3,8 @@
 One round
 ---------
 1. Every connected program proves who it is (``hello``); unknown keys are sent away. The round waits for enough.
-2. Under secure aggregation the members exchange keys of the round.
+2. Under secure aggregation the members exchange keys of the round, each signed with the hospital's count, from which
+   every member computes its own weight.
 3. All are given the common model and asked for an update. Who drops out, or is later than the timeout, misses the
    round; the others do not wait longer.
 4. Each answer must be signed over this very request, of the model's shape, finite and within its bounds, or it is
@@ -27,12 +28,12 @@ from flwr.server.client_proxy import ClientProxy
 from flwr.server.history import History
 
 from cds.learning.federated import wire
-from cds.learning.federated.aggregation import Contribution, bounded_shares
+from cds.learning.federated.aggregation import Contribution
 from cds.learning.federated.errors import FederationError, TooFewHospitalsError, UpdateRefusedError, WireError
 from cds.learning.federated.identity import fingerprint, is_signed, statement
 from cds.learning.federated.learners.base import Applied, Rules
 from cds.learning.federated.masking import unmask_sum
-from cds.learning.federated.orders import Member, Order
+from cds.learning.federated.orders import Member, Order, member_shares
 from cds.learning.federated.settings import FederationSettings
 from cds.learning.federated.state import FederationState, load_or_begin, save
 from cds.learning.federated.wire import Tensors
@@ -158,7 +159,7 @@ class RoundServer(Server):
             # The updates were weighted in the hospitals: their sum is the mean already.
             whole = Contribution(hospital="sum", update=total, examples=1)
             applied = self._rules.apply(weights, [whole])
-            shares = {one.name: round(order.share, 4) for one, order in orders.items()}
+            shares = {one.name: round(member_shares(order)[one.key], 4) for one, order in orders.items()}
             return replace(applied, facts={"shares": shares, "sum_norm": applied.facts["norms"]["sum"]})
         except UpdateRefusedError as error:
             entry["not_applied"] = error.reason
@@ -222,22 +223,19 @@ class RoundServer(Server):
         plain = {one: self._order("update", state) for one in hospitals}
         if not self._settings.secure_aggregation:
             return plain
-        members, counts = {}, {}
+        members = {}
         with ThreadPoolExecutor(max_workers=len(hospitals)) as pool:
             asked = {one: pool.submit(self._round_key, one, self._order("keys", state)) for one in hospitals}
         for one, future in asked.items():
             try:
-                members[one], counts[one.name] = future.result()
+                members[one] = future.result()
             except Exception as error:
                 entry.setdefault("without_key", {})[one.name] = type(error).__name__
                 self._forget(one)
-        shares = bounded_shares(
-            counts, most_examples=self._settings.most_examples, most_share=self._settings.most_share
-        )
         listed = tuple(members[one] for one in sorted(members, key=lambda one: one.key))
-        return {one: replace(plain[one], members=listed, share=shares[one.name]) for one in members}
+        return {one: replace(plain[one], members=listed) for one in members}
 
-    def _round_key(self, hospital: Hospital, order: Order) -> tuple[Member, int]:
+    def _round_key(self, hospital: Hospital, order: Order) -> Member:
         answer = hospital.proxy.get_properties(GetPropertiesIns(order.to_config()), HELLO_TIMEOUT_S, 0)
         given = answer.properties
         public, signature, count = given.get("round_key"), given.get("round_signature"), given.get("count")
@@ -247,7 +245,7 @@ class RoundServer(Server):
         if not isinstance(count, int) or count < 0:
             raise UpdateRefusedError("a hospital sent no count", reason="no-count")
         self._check_signature(hospital, order, whole, [public, b"%d" % count])
-        return Member(key=hospital.key, round_key=public, signature=signature), count
+        return Member(key=hospital.key, round_key=public, count=count, signature=signature)
 
     def _ask(self, state: FederationState, orders: Mapping[Hospital, Order]) -> Answers:
         """Send the model to all at once and judge what comes back."""

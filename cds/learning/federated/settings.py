@@ -9,6 +9,7 @@ An example::
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -58,7 +59,8 @@ class NoiseSettings:
     noise_multiplier: float
     """Standard deviation of the noise as a multiple of `clip_norm`."""
     delta: float = 1e-5
-    """Chance that the bound does not hold; well below one over the number of people."""
+    """Chance that the bound does not hold; well below one over the number of people. What the coordinator plans with:
+    a hospital counts what it spends at its own delta."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,8 +116,11 @@ class FederationSettings:
                 raise _refused("trees are concatenated: only the bound on leaf values guards them")
         if self.aggregation is Aggregation.KRUM and self.min_hospitals < 2 * self.byzantine + 3:
             raise _refused("Krum needs at least 2 f + 3 hospitals to survive f bad ones")
-        if self.noise is not None and (
-            self.noise.clip_norm <= 0 or self.noise.noise_multiplier <= 0 or not 0 < self.noise.delta < 1
+        # Written so that a value that is no number is refused too: any comparison with it is false.
+        if self.noise is not None and not (
+            0 < self.noise.clip_norm < math.inf
+            and 0 < self.noise.noise_multiplier < math.inf
+            and 0 < self.noise.delta < 1
         ):
             raise _refused("noise needs a positive clip_norm and noise_multiplier, and delta in 0..1")
 

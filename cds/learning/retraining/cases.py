@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 MANIFEST_NAME: Final = "manifest.json"
 IMAGES_TABLE: Final = "images.csv"
 OUTCOMES_TABLE: Final = "healing_outcomes.csv"
+REPLAY: Final = "replay"
+"""Name of the old data among the sources."""
 
 Report = Callable[[str], None]
 
@@ -84,10 +86,22 @@ def read_exports(folders: Sequence[Path], *, report: Report = print) -> tuple[Ex
     Raises:
         RetrainingError: one cannot be used, or two bear one name.
     """
-    names = [folder.resolve().name for folder in folders]
+    return tuple(read_export(folder, report=report) for folder in told_apart(folders))
+
+
+def told_apart(folders: Sequence[Path]) -> tuple[Path, ...]:
+    """The folders with their full paths, once it is known that their names tell them apart in the provenance.
+
+    Raises:
+        RetrainingError: two bear one name, or one bears that of the old data.
+    """
+    places = tuple(folder.resolve() for folder in folders)
+    names = [place.name for place in places]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise RetrainingError(f"two exports bear the name {', '.join(twice)}", "rename one of the folders")
-    return tuple(read_export(folder.resolve(), report=report) for folder in folders)
+    if REPLAY in names:
+        raise RetrainingError(f"an export bears the name {REPLAY}, which the old data bear", "rename its folder")
+    return places
 
 
 def listed_images(folder: Path) -> int:

@@ -295,7 +295,8 @@ def _heads(out: Path, config: RetrainConfig, report: Report) -> list[str]:
 
 
 def _sources(mixed: "Mix", exports: Sequence[Export], old: OldData) -> tuple[SourceCount, ...]:
-    from cds.learning.retraining.mix import HELD_OUT, LEARN, REPLAY
+    from cds.learning.retraining.cases import REPLAY
+    from cds.learning.retraining.mix import HELD_OUT, LEARN
 
     def count(name: str, role: str, sha256: str, left_out: int) -> SourceCount:
         learnt, held_out = (mixed.part(split, source=name) for split in (LEARN, HELD_OUT))

@@ -9,18 +9,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from cds.learning.digests import row_digest
-from cds.learning.retraining.cases import MANIFEST_NAME, OUTCOMES_TABLE, checked_digest
+from cds.learning.retraining.cases import MANIFEST_NAME, OUTCOMES_TABLE, REPLAY, checked_digest, told_apart
 from cds.learning.retraining.config import RetrainConfig
 from cds.learning.retraining.errors import RetrainingError
 from cds.learning.retraining.record import Record, SourceCount, write_record
 
 COMMAND: Final = "cds learn retrain --kind healing --feedback EXPORT --replay EARLIER --out CANDIDATE"
 MERGED_NAME: Final = "outcomes.csv"
+CASES_NAME: Final = "cases.json"
+"""Beside the merged outcomes, of which the model store takes no copy: the pseudonyms of their rows."""
 WORK_NAME: Final = ".work"
 
 Report = Callable[[str], None]
 Row = dict[str, str]
+KeptRow = tuple[str | None, Row]
+"""A row and the pseudonym of its case, None where it is not told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +35,7 @@ class OutcomeSource:
     """``new`` or ``replay``."""
     sha256: str
     rows: tuple[Row, ...]
-    cases: tuple[str, ...] | None
+    cases: tuple[str | None, ...]
     """Pseudonyms of the rows, with the key's fingerprint before them; None where the source tells none."""
     problems: tuple[str, ...]
 
@@ -49,7 +52,8 @@ def retrain_healing(
     """Fit this site's healing times to earlier and new outcomes together.
 
     There is nothing to fine-tune: the model is small and is fitted anew on all rows. Exports are cumulative, so a case
-    that comes again, recognised by its pseudonym, counts once, with its latest row.
+    that comes again, recognised by its pseudonym, counts once, with its latest row. A candidate keeps the pseudonyms of
+    its rows in its work folder, so that it can be replayed.
 
     Args:
         feedback: folders of ``cds feedback export`` with ``healing_outcomes.csv``.
@@ -60,7 +64,7 @@ def retrain_healing(
         report: receives one line per row that is left out and per step.
 
     Raises:
-        RetrainingError: no export holds an outcome, or `out` is not empty.
+        RetrainingError: no export holds an outcome, two bear one name, or `out` is not empty.
         TabularError: too few unions to fit anything.
     """
     from cds.healing_outcomes import train_on
@@ -68,15 +72,18 @@ def retrain_healing(
     config = (config or RetrainConfig()).checked()
     if out.is_dir() and any(out.iterdir()):
         raise RetrainingError(f"the folder {out.name} is not empty", "name a new folder")
-    earlier = [] if replay is None else [read_source(replay, role="replay", report=report)]
-    sources = [*earlier, *(read_source(folder, role="new", report=report) for folder in feedback)]
+    folders = told_apart(feedback)
+    earlier = [] if replay is None else [read_source(replay.resolve(), role="replay", report=report)]
+    sources = [*earlier, *(read_source(folder, role="new", report=report) for folder in folders)]
     if not any(one.rows for one in sources if one.role == "new"):
         raise RetrainingError("no export holds an outcome that can be used", "record outcomes at follow-up first")
     kept, notes = each_once(sources)
     for note in notes:
         report(note)
     merged = out / WORK_NAME / MERGED_NAME
-    _write(merged, [row for rows in kept.values() for row in rows])
+    _write(merged, [row for rows in kept.values() for _, row in rows])
+    cases = [case for rows in kept.values() for case, _ in rows]
+    (merged.parent / CASES_NAME).write_text(json.dumps(cases) + "\n", encoding="utf-8")
     manifest = train_on(merged, out, seed=config.seed, report=report)
     record = Record(
         kind="healing",
@@ -92,13 +99,12 @@ def retrain_healing(
                 name=one.name,
                 role=one.role,
                 n=len(kept[one.name]),
-                n_positive=sum(row["united"] in ("1", "1.0") for row in kept[one.name]),
+                n_positive=sum(row["united"] in ("1", "1.0") for _, row in kept[one.name]),
                 left_out=len(one.problems),
                 sha256=one.sha256,
             )
             for one in sources
         ),
-        digests=frozenset(row_digest(dict(row)) for rows in kept.values() for row in rows),
         problems=tuple(line for one in sources for line in one.problems),
         notes=tuple(notes),
         further={"groups": {name: found["weight"] for name, found in manifest["groups"].items()}},
@@ -121,10 +127,10 @@ def read_source(place: Path, *, role: str, report: Report = print) -> OutcomeSou
     if not table.is_file():
         raise RetrainingError(f"{place.name} holds no {OUTCOMES_TABLE}", "give an export with outcomes, or a table")
     sha256 = checked_digest(place) if exported else hashlib.sha256(table.read_bytes()).hexdigest()
-    name = place.name if role == "new" else "replay"
+    name = place.name if role == "new" else REPLAY
     with table.open(encoding="utf-8", newline="") as handle:
         rows = list(csv.DictReader(handle))
-    cases = _cases_of(place, len(rows)) if exported else None
+    cases = _cases_of(place, len(rows)) if exported else _remembered(table.parent / CASES_NAME, len(rows))
     good, problems = [], []
     for number, row in enumerate(rows, start=1):
         fault = _fault(row)
@@ -137,8 +143,8 @@ def read_source(place: Path, *, role: str, report: Report = print) -> OutcomeSou
         name=name,
         role=role,
         sha256=sha256,
-        rows=tuple({key: value or "" for key, value in rows[place].items()} for place in good),
-        cases=None if cases is None else tuple(cases[place] for place in good),
+        rows=tuple({key: value or "" for key, value in rows[number].items()} for number in good),
+        cases=tuple(cases[number] for number in good),
         problems=tuple(problems),
     )
 
@@ -160,34 +166,50 @@ def _fault(row: Row) -> str | None:
     return None
 
 
-def _cases_of(folder: Path, n: int) -> list[str] | None:
-    """Pseudonyms of the rows of outcomes, which stand in the order of ``rows.parquet``; None where they do not fit."""
+def _cases_of(folder: Path, n: int) -> Sequence[str | None]:
+    """Pseudonyms of `n` rows of outcomes, which stand in the order of ``rows.parquet``; None where they do not fit."""
     import pandas as pd
 
     path = folder / "rows.parquet"
     if not path.is_file():
-        return None
+        return [None] * n
     table = pd.read_parquet(path, columns=["case", "outcome_united"])
     cases = [str(one) for one in table.loc[table["outcome_united"].notna(), "case"]]
     key = _manifest_of(folder).get("key", "")
-    return [f"{key}/{one}" for one in cases] if len(cases) == n else None
+    return [f"{key}/{one}" for one in cases] if len(cases) == n else [None] * n
 
 
-def each_once(sources: Sequence[OutcomeSource]) -> tuple[dict[str, list[Row]], list[str]]:
-    """The rows of each source, without those that a later source brings again."""
-    last = {case: one.name for one in sources for case in one.cases or ()}
-    kept: dict[str, list[Row]] = {one.name: [] for one in sources}
+def _remembered(path: Path, n: int) -> Sequence[str | None]:
+    """Pseudonyms of the `n` rows of an earlier candidate; None for each where they are not kept or do not fit."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return [None] * n
+    if not isinstance(found, list) or len(found) != n:
+        return [None] * n
+    return [None if one is None else str(one) for one in found]
+
+
+def each_once(sources: Sequence[OutcomeSource]) -> tuple[dict[str, list[KeptRow]], list[str]]:
+    """The rows of each source with their pseudonyms, without those that come again later; and a line on what was seen.
+
+    Args:
+        sources: the earliest first, no two of one name.
+    """
+    last = {case: (one.name, number) for one in sources for number, case in enumerate(one.cases) if case is not None}
+    kept: dict[str, list[KeptRow]] = {}
     notes = []
     for one in sources:
-        if one.cases is None:
-            kept[one.name] += one.rows
-            if len(sources) > 1:
-                notes.append(f"{one.name}: tells no pseudonyms; whether a case comes twice cannot be seen")
-            continue
-        fresh = [row for case, row in zip(one.cases, one.rows, strict=True) if last[case] == one.name]
+        rows = enumerate(zip(one.cases, one.rows, strict=True))
+        fresh = [(case, row) for number, (case, row) in rows if case is None or last[case] == (one.name, number)]
+        kept[one.name] = fresh
         if len(fresh) < len(one.rows):
             notes.append(f"{one.name}: {len(one.rows) - len(fresh)} cases come again later; the later row holds")
-        kept[one.name] += fresh
+        nameless = one.cases.count(None)
+        if nameless and len(sources) > 1:
+            notes.append(
+                f"{one.name}: {nameless} rows tell no pseudonym; whether such a case comes twice cannot be seen"
+            )
     return kept, notes
 
 

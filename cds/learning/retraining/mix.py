@@ -21,15 +21,13 @@ from pathlib import Path
 from typing import Final
 
 from cds.learning.digests import file_digests
-from cds.learning.retraining.cases import Export
+from cds.learning.retraining.cases import REPLAY, Export
 from cds.learning.retraining.errors import RetrainingError
 from imaging.training.datasets import LabelledRadiograph, read_grey
 from imaging.training.splits import plan_splits, write_list
 
 LEARN: Final = "train"
 HELD_OUT: Final = "val"
-REPLAY: Final = "replay"
-"""Source of the old cases."""
 FOLDER_NAME: Final = "training-data"
 SPLIT_LIST_NAME: Final = "split_list.csv"
 IMAGE_COLUMNS: Final = ("image", "has_fracture", "group", "split", "source", "weight")
@@ -222,12 +220,15 @@ def write_mix(mixed: Mix, folder: Path, *, report: Callable[[str], None] = print
 
 
 def _link(source: Path, target: Path) -> None:
+    """A link, or a copy that bears its name only once it is whole: a crash leaves no half image to go on with."""
     if target.exists():
         return
     try:
         os.link(source.resolve(), target)
     except OSError:  # another disk, or a file system without hard links
-        shutil.copyfile(source, target)
+        partial = target.with_name(f"{target.name}.partial")
+        shutil.copyfile(source, partial)
+        partial.replace(target)
 
 
 def _write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

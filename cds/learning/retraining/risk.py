@@ -17,16 +17,18 @@ With less than either, the model is *left alone* and a sentence says what was mi
 
 import csv
 import gzip
+import hashlib
 import json
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-from cds.learning.digests import row_digest
+from cds.learning.model_kinds import sha256_of_file
+from cds.learning.retraining.cases import REPLAY, told_apart
 from cds.learning.retraining.config import RetrainConfig
 from cds.learning.retraining.errors import RetrainingError
 from cds.learning.retraining.record import Record, SourceCount, write_record
@@ -75,6 +77,7 @@ class NewRows:
     people: tuple[FollowedPerson, ...]
     sources: tuple[SourceCount, ...]
     digests: frozenset[str]
+    """SHA-256 of each table; rows are few in kind, and a digest of one could be found by trying."""
     problems: tuple[str, ...]
 
 
@@ -101,7 +104,7 @@ def retrain_risk(
         report: receives what was decided and why, and one line per row that is left out.
 
     Raises:
-        RetrainingError: a folder holds neither table, or `out` is not empty.
+        RetrainingError: a folder holds neither table, two bear one name, or `out` is not empty.
         TabularError: the survey cannot be used, or the observed risk is out of reach.
     """
     from tabular.model import DEFAULT_DIRECTORY, load_model
@@ -111,7 +114,7 @@ def retrain_risk(
         raise RetrainingError(f"the folder {out.name} is not empty", "name a new folder")
     parent = DEFAULT_DIRECTORY if parent is None else parent
     model = load_model(parent)
-    rows = read_rows(feedback, report=report)
+    rows = read_rows(told_apart(feedback), report=report)
     official = sum(bool(row.get(OFFICIAL)) for row in rows.survey)
     events = sum(one.fractured[0] for one in rows.people)
     course, why = decide(official, events, config)
@@ -123,8 +126,9 @@ def retrain_risk(
         old = _survey(replay)
         merged = out / WORK_NAME / "survey.csv"
         _write(merged, [*old, *rows.survey])
-        digests |= frozenset(row_digest(dict(row)) for row in old)
-        sources = (SourceCount(name="replay", role="replay", n=len(old)), *sources)
+        sha256 = sha256_of_file(replay)
+        digests |= {sha256}
+        sources = (SourceCount(name=REPLAY, role="replay", n=len(old), sha256=sha256), *sources)
         _refit(merged, out, config, train, report)
     elif course is Course.ANCHORED:
         notes += _anchor(rows.people, model.reference, out, report)
@@ -188,7 +192,6 @@ def read_rows(folders: Sequence[Path], *, report: Report = print) -> NewRows:
         found, left = 0, 0
         for table in tables:
             rows = _survey(table)
-            digests |= {row_digest(dict(row)) for row in rows}
             if table.name != OUTCOMES:
                 survey += rows
                 found += len(rows)
@@ -202,7 +205,9 @@ def read_rows(folders: Sequence[Path], *, report: Report = print) -> NewRows:
                 else:
                     people.append(person)
                     found += 1
-        sources.append(SourceCount(name=folder.name, role="new", n=found, left_out=left))
+        by_name = {table.name: sha256_of_file(table) for table in tables}
+        digests |= set(by_name.values())
+        sources.append(SourceCount(name=folder.name, role="new", n=found, left_out=left, sha256=_digest_of(by_name)))
     return NewRows(
         survey=tuple(survey),
         people=tuple(people),
@@ -210,6 +215,12 @@ def read_rows(folders: Sequence[Path], *, report: Report = print) -> NewRows:
         digests=frozenset(digests),
         problems=tuple(problems),
     )
+
+
+def _digest_of(by_name: Mapping[str, str]) -> str:
+    """SHA-256 over the names and digests of tables."""
+    lines = "".join(f"{name}|{digest}\n" for name, digest in by_name.items())
+    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def _person(row: Row) -> FollowedPerson | str:

@@ -18,7 +18,7 @@ from cds.entrypoints.web import create_app
 from cds.errors import CdsError, LaunchRefusedError, SettingsError
 from cds.settings import Settings
 from cds.smart_launch import Launched, SmartLaunches, build_launches
-from fhir_adapters.errors import FhirError
+from fhir_adapters.errors import FhirError, ServerAddressError
 from tests.support.fakes import FakeParts, RememberingAuditTrail
 from tests.support.identity import CLIENT, Identity, running_identity
 
@@ -102,6 +102,24 @@ def test_a_server_that_is_not_listed_is_not_asked(ehr: Identity, iss: str) -> No
 
 def test_a_slash_at_the_end_is_the_same_server(ehr: Identity) -> None:
     assert begin(SmartLaunches(settings(ehr)), ehr, iss=ehr.iss + "/")["aud"] == ehr.iss
+
+
+@pytest.mark.parametrize(
+    ("place", "hosts"), [("10.1.2.3", ()), ("127.0.0.1", ("ehr.example",)), ("169.254.169.254", ("ehr.example",))]
+)
+def test_a_listed_name_leads_only_where_it_should(
+    monkeypatch: pytest.MonkeyPatch, place: str, hosts: tuple[str, ...]
+) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: [(2, 1, 6, "", (place, 0))])
+    iss = "https://ehr.example/fhir"
+    given = Settings(audit_log=None, store="off", smart_client_id=CLIENT, smart_issuers=(iss,), private_hosts=hosts)
+    query = {"iss": iss, "launch": "x"}
+    with pytest.raises(ServerAddressError, match="private network") as caught:
+        asyncio.run(SmartLaunches(given).begin(query, redirect=REDIRECT, actor=ACTOR, browser=BROWSER))
+    assert "FRACTURE_CDS_PRIVATE_HOSTS" in caught.value.remedy
 
 
 @pytest.mark.parametrize("launch", ["", "a\nb", "x" * 5000])

@@ -63,6 +63,14 @@ RICH: Json = bundle(
         "contained": [observation("2000-8", 2.3, "mmol/L")],
     },
     {
+        "resourceType": "Procedure",
+        "id": "scan",
+        "status": "completed",
+        "subject": SUBJECT,
+        "code": concept(SNOMED, "312681000"),
+        "performedPeriod": {"start": "2020-02-01", "end": "2020-02-02"},
+    },
+    {
         "resourceType": "FamilyMemberHistory",
         "status": "completed",
         "patient": SUBJECT,
@@ -230,6 +238,7 @@ def test_nothing_is_missed_against_a_plain_search() -> None:
     assert having("bmi_kg_m2") == having("weight_kg") == having("height_cm") == having("smoking") == 70
     assert having("vitamin_d_nmol_l") == patients_with("1989-3", "62292-8") == 0
     assert having("osteoporosis") == patients_with("64859006", "443165006") == diseased(ConditionKind.OSTEOPOROSIS)
+    assert sum(snapshot.bone_density_scans != () for snapshot in found) == patients_with("312681000")
     assert having("diabetes") == patients_with("44054006", "368581000119106", "422034002", "127013003")
     assert having("rheumatoid_arthritis") == patients_with("69896004")
     assert diseased(ConditionKind.STROKE) == patients_with("230690007")

@@ -1,10 +1,12 @@
 """Aftercare, the fracture liaison timeline, and the risk of the next fracture in words."""
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from fhir_adapters.patient import ConditionKind, DrugClass, FractureSiteGroup
+from fhir_adapters.patient import BoneDensityScan, ConditionKind, DrugClass, FractureSiteGroup, Sourced
 from fusion.context import Mechanism
 from fusion.results import Assessment, FollowUp, Urgency
 from fusion.sites import FractureSite
@@ -23,6 +25,7 @@ from tests.unit.fusion.cases import (
     sourced,
     text,
 )
+from tests.unit.fusion.observed import every_statement
 
 ANKLE = FractureSite.ANKLE
 LOW = Mechanism.LOW_ENERGY
@@ -91,6 +94,21 @@ def test_what_the_record_knows_changes_the_step() -> None:
     faller = patient(70, conditions=(condition(ConditionKind.REPEATED_FALLS),))
     falls = step(assess(person=faller, site=ANKLE, mechanism=LOW), "fls.falls_assessment")
     assert "Condition/repeated_falls" in falls.statement.record
+
+
+def test_a_scan_without_a_result_is_asked_for_instead_of_repeated() -> None:
+    scans = (BoneDensityScan(code="x", resource="Procedure/d", performed=datetime(2023, 3, 12, tzinfo=UTC)),)
+    assessment = assess(person=patient(70, bone_density_scans=scans), site=FractureSite.DISTAL_RADIUS, mechanism=LOW)
+    asked = step(assessment, "fls.dxa").statement
+    assert "Ask for the result of the bone density scan of 2023-03-12" in asked.text
+    assert "Procedure/d" in asked.record
+    threshold = next(one for one in every_statement(assessment) if one.id == "risk.threshold.needs_t_score")
+    assert "ask for the result of the bone density scan of 2023-03-12" in threshold.text
+    assert "measure bone density" not in threshold.text
+    known = patient(70, bone_density_scans=scans, **t_score(-1.8))
+    dated = replace(known, t_score_spine=Sourced(value=-1.0, resource="Observation/t", effective=scans[0].performed))
+    for person in (known, dated):
+        assert "repeat it if old" in step(assess(person=person, site=ANKLE, mechanism=LOW), "fls.dxa").statement.text
 
 
 def test_osteoporosis_without_a_fracture_is_reviewed() -> None:

@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 
 from typer.testing import CliRunner
 
 from cds.entrypoints.cli import app
+from tabular.features import RiskFeatures
 from tests.unit.cds.batch.conftest import population, write_export
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -81,3 +83,6 @@ def test_describe_lists_every_column(tmp_path: Path) -> None:
         header = next(csv.reader(stream))
     told = CliRunner().invoke(app, ["screen", "--describe"]).output
     assert [line.split()[0] for line in told.splitlines() if line][: len(header)] == header
+    # The other half: the columns that a table of risk factors may have.
+    given = {line.split()[0] for line in told.partition("Columns of a table")[2].splitlines()[1:] if line}
+    assert given == {"patient_id", *(one.name for one in fields(RiskFeatures))}

@@ -276,7 +276,7 @@ def test_many_parts_are_merged_in_steps(tmp_path: Path, run: Run, monkeypatch: p
     said = {f"{number}.png": f"suspected 0.{number:02d} clinic" for number in range(10, 10 + 5 * CASES_A_UNIT)}
     worklist = write_list(tmp_path, [{"image": name} for name in said], said)
     whole = run(worklist, "whole.csv").output.read_bytes()
-    monkeypatch.setattr("cds.batch.images.MOST_OPEN", 2)
+    monkeypatch.setattr("cds.batch.merging.MOST_OPEN", 2)
     assert run(worklist).output.read_bytes() == whole
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cds.batch import partition
 from cds.batch.partition import _Outcome, _read_all, _read_newest
 from cds.batch.plan import InputKind, Plan
-from cds.batch.sources import _CODE
+from cds.batch.sources import BY_CODE
 from cds.batch.spill import Record
 from fhir_adapters.superseded import dated
 from tests.support.shared import requires_shared, shared_dir
@@ -60,7 +60,7 @@ def told(resource: Json) -> tuple[int, bytes]:
     line = orjson.dumps(resource)
     found = None
     if resource.get("resourceType") == "Observation" and b"\\u" not in line:
-        found = dated(line, len(_CODE.findall(line)))
+        found = dated(line, len(BY_CODE["Observation"].findall(line)))
     code, day = (b"", b"") if found is None or found.patient != b"p" else (found.code, found.day)
     return 0, b"0\t0\t%b\t%b\t%b" % (code, day, line)
 

@@ -14,9 +14,10 @@ from cds.batch.care_gaps import GAP_EVIDENCE, GAP_WORDS, CareGapKind, care_gaps
 from cds.batch.journal import RunFolder, Stage, Task
 from cds.batch.keys import id_of_patient_line, patient_key_of_line, reference_key, subject_reference
 from cds.batch.lines import blocks
-from cds.batch.sources import _CODE
+from cds.batch.sources import BY_CODE
 from cds.batch.spill import Record, SpillWriter, bucket_of, read_bucket
 from fhir_adapters.patient import (
+    BoneDensityScan,
     DrugClass,
     FractureSiteGroup,
     MedicationEntry,
@@ -24,7 +25,7 @@ from fhir_adapters.patient import (
     PriorFracture,
     Sourced,
 )
-from fhir_adapters.reader import relevant_codes
+from fhir_adapters.reader import relevant_codes, scan_codes
 from fusion.evidence_base import EvidenceBase
 
 NOW = datetime(2024, 6, 15, tzinfo=UTC)
@@ -89,10 +90,17 @@ def test_ranges_share_out_every_line_once(
 
 
 def test_codes_are_all_found_and_nothing_else() -> None:
-    for code in relevant_codes():
-        assert _CODE.search(f'"code":"{code}"'.encode())
-        assert not _CODE.search(f'"code":"{code}0"'.encode())
-        assert not _CODE.search(f'"code":"{code[:-1]}"'.encode()) or code[:-1] in relevant_codes()
+    read = {
+        "Observation": relevant_codes(),
+        "DiagnosticReport": relevant_codes() | scan_codes(),
+        "Procedure": scan_codes(),
+    }
+    for resource_type, codes in read.items():
+        found = BY_CODE[resource_type]
+        for code in codes:
+            assert found.search(f'"code":"{code}"'.encode())
+            assert not found.search(f'"code":"{code}0"'.encode())
+            assert not found.search(f'"code":"{code[:-1]}"'.encode()) or code[:-1] in codes
 
 
 @given(records=st.lists(st.tuples(st.sampled_from([b"a", b"b", b"c"]), st.binary(max_size=30)), max_size=20))
@@ -124,6 +132,10 @@ def person(**extra: object) -> PatientSnapshot:
 
 def score(value: float, years_ago: float = 1.0) -> Sourced[float]:
     return Sourced(value=value, resource="Observation/t", effective=NOW - timedelta(days=365.25 * years_ago))
+
+
+def scan(years_ago: float) -> BoneDensityScan:
+    return BoneDensityScan(code="x", resource="Procedure/d", performed=NOW - timedelta(days=365.25 * years_ago))
 
 
 def drug(
@@ -174,12 +186,35 @@ ALENDRONATE, PREDNISOLONE = DrugClass.ORAL_BISPHOSPHONATE, DrugClass.SYSTEMIC_GL
         (person(medications=(drug(ALENDRONATE, 2000),)), (CareGapKind.BISPHOSPHONATE,)),
         (person(medications=(drug(ALENDRONATE, 2000),), t_score_spine=score(-2.6, 1.0)), ()),
         (person(medications=(drug(ALENDRONATE, 1000),)), ()),
+        (person(bone_density_scans=(scan(1.0),)), ()),
+        (person(prior_fractures=(WRIST,), bone_density_scans=(scan(2.0),)), (CareGapKind.RESULT,)),
+        (person(prior_fractures=(WRIST,), bone_density_scans=(scan(9.0),)), (CareGapKind.FRACTURE,)),
+        (person(prior_fractures=(WRIST,), bone_density_scans=(scan(2.0),), t_score_spine=score(-1.0, 2.0)), ()),
+        (
+            person(prior_fractures=(WRIST,), bone_density_scans=(scan(2.0),), t_score_spine=score(-1.0, 9.0)),
+            (CareGapKind.RESULT,),
+        ),
+        (
+            person(prior_fractures=(WRIST,), bone_density_scans=(scan(2.0),), medications=(drug(ALENDRONATE, 1000),)),
+            (),
+        ),
+        (person(medications=(drug(PREDNISOLONE, 90),), bone_density_scans=(scan(0.5),)), (CareGapKind.RESULT,)),
+        (
+            person(medications=(drug(ALENDRONATE, 2000),), bone_density_scans=(scan(3.0),)),
+            (CareGapKind.BISPHOSPHONATE,),
+        ),
     ],
 )
 def test_gaps(patient: PatientSnapshot, expected: tuple[CareGapKind, ...]) -> None:
     found = care_gaps(patient, None)
     assert tuple(gap.kind for gap in found) == expected
     assert all(gap.resources for gap in found)
+
+
+def test_a_scan_without_a_result_is_named_with_its_day() -> None:
+    (gap,) = care_gaps(person(prior_fractures=(WRIST,), bone_density_scans=(scan(1.0),)), None)
+    assert gap.resources == ("Procedure/d",)
+    assert gap.words.endswith(f"without its result: ask for it (scan of {(NOW - timedelta(days=365.25)).date()})")
 
 
 def test_thresholds_are_those_of_the_evidence() -> None:

@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from cds.batch import plan
 from cds.batch.journal import RunFolder, Stage, Task
 from cds.batch.local import LocalExecutor
+from cds.batch.opening import run_folder
 from cds.batch.rows import COLUMNS
-from cds.batch.run import S, ScreenRequest, run_folder, screen
+from cds.batch.run import S, ScreenRequest, screen
 from cds.errors import InputError, ResumeRefusedError, ScreeningInputError
+from tabular.comorbidities import COMORBIDITIES
 from tests.unit.cds.batch.conftest import (
     AS_OF,
     Screen,
@@ -141,6 +143,38 @@ def test_tables(tmp_path: Path, run: Screen) -> None:
     ]
     counts = result.report["patients"]
     assert counts["in_input"] == counts["rows"] + counts["rejected"] == 7
+
+
+def test_published_diseases_act_from_records_and_from_tables(tmp_path: Path, run: Screen) -> None:
+    resources = population(3)
+    resources["Condition"] = [condition(1, "26929004")]  # dementia
+    (row,) = [row for row in rows_of(run(write_export(tmp_path / "in", resources)).output) if row["patient_id"] == "p1"]
+    assert "dementia x" in row["adjustments"] and "clinrisk2012" in row["adjustments"]
+    text = tmp_path / "rows.csv"
+    names = sorted(COMORBIDITIES)
+    text.write_text(f"patient_id,age_years,female,{','.join(names)}\na,75,true{',yes' * len(names)}\n")
+    (row,) = rows_of(run(text, "c.csv").output)
+    assert [name for name in names if f"{COMORBIDITIES[name].words} x" not in row["adjustments"]] == []
+    import pyarrow as pa
+
+    source = tmp_path / "rows.parquet"
+    columns = {"patient_id": ["a"], "age_years": [75.0], "female": [True], **{name: [True] for name in names}}
+    pq.write_table(pa.table(columns), source)
+    assert rows_of(run(source, "p.csv").output) == [row]
+
+
+def test_a_scan_recorded_as_a_procedure_stands_in_for_the_gap(tmp_path: Path, run: Screen) -> None:
+    resources = population(1)
+    resources["Condition"] = [condition(0, "263102004")]
+    (gap,) = rows_of(run(write_export(tmp_path / "before", resources)).output)
+    assert gap["care_gaps"].startswith("fragility_fracture_without_dxa_or_treatment")
+    scan = condition(0, "312681000") | {"resourceType": "Procedure", "status": "completed"}
+    other = condition(0, "80146002") | {"resourceType": "Procedure", "status": "completed"}
+    resources["Procedure"] = [one | {"performedDateTime": "2023-05-06"} for one in (other, scan)]
+    (row,) = rows_of(run(write_export(tmp_path / "after", resources), "after.csv").output)
+    assert row["care_gaps"].split("; ")[0] == "dxa_without_result"
+    assert "ask for it (scan of 2023-05-06)" in row["care_gaps_in_words"]
+    assert "dxa_without_result=Procedure/c0-312681000" in row["care_gap_resources"]
 
 
 def test_parquet_input_gives_the_same_as_csv(tmp_path: Path, run: Screen) -> None:

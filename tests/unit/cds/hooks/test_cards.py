@@ -49,6 +49,27 @@ def assert_nothing_empty(value: object) -> None:
 # --- patient-view
 
 
+def test_published_ratios_are_named_and_cited(client: HooksClient) -> None:
+    dementia = condition("d1", "26929004", days=900)
+    (card,) = view(client, condition("f1", hooks.WRIST_FRACTURE, days=200), dementia)
+    (line,) = [one for one in card["detail"].splitlines() if "published ratios" in one]
+    assert "dementia \u00d71.97" in line and "[" in line
+
+
+def test_a_scan_without_a_result_is_not_ordered_again(client: HooksClient) -> None:
+    fracture = condition("f1", hooks.WRIST_FRACTURE, days=200)
+    scan: Json = {
+        "resourceType": "Procedure",
+        "id": "s1",
+        "status": "completed",
+        "subject": fracture["subject"],
+        "code": {"coding": [{"system": "http://snomed.info/sct", "code": "312681000"}]},
+        "performedDateTime": hooks.ago(100),
+    }
+    cards = view(client, fracture, scan)
+    assert not any("Order a bone density scan" in one["label"] for card in cards for one in card.get("suggestions", ()))
+
+
 def test_a_fracture_that_nobody_followed_up(client: HooksClient) -> None:
     (card,) = view(client, condition("f1", hooks.WRIST_FRACTURE, days=200))
     assert card["indicator"] == "warning"

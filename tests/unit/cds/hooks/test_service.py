@@ -157,7 +157,7 @@ def test_null_means_none_unless_the_operator_says_otherwise(client: HooksClient)
 
 def test_missing_optional_data_is_no_reason_to_refuse(client: HooksClient) -> None:
     values = prefetch(FRACTURE)
-    del values["medicationStatements"], values["familyHistory"]
+    del values["medicationStatements"], values["familyHistory"], values["procedures"]
     assert len(client.cards("fracture-risk", hook_call("patient-view", values))) == 1
 
 

@@ -1,6 +1,7 @@
 """Ranks are uniform and the evidence honest while nothing changes, and grow when something does."""
 
 from bisect import bisect_left, bisect_right, insort
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 
 from cds.learning.drift.conformal import category_ranks, number_ranks, tie_breaker
 from cds.learning.drift.evidence import YEAR_DAYS, bets, days_since, gather
+from cds.learning.drift.watching import MONITOR_LEVEL
+from tests.benchmarks.learning_drift_many import first_alarms
 
 few = st.lists(st.integers(0, 6).map(float), max_size=30)
 
@@ -31,6 +34,20 @@ def test_a_new_category_is_strange_at_first_and_usual_later() -> None:
     ranks = category_ranks(["old"] * 100, ["new"] * 300, [0.5] * 300)
     assert ranks[0] < 0.01
     assert ranks[-1] > 0.5
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    reference=st.lists(st.sampled_from("abcd"), max_size=30), values=st.lists(st.sampled_from("abcde"), max_size=300)
+)
+def test_ranks_of_categories_are_counts_of_rarer_ones(reference: list[str], values: list[str]) -> None:
+    counts, expected = Counter(reference), []
+    for value in values:
+        counts[value] += 1
+        rarer = sum(count for count in counts.values() if count < counts[value])
+        same = sum(count for count in counts.values() if count == counts[value])
+        expected.append((rarer + 0.3 * same) / counts.total())
+    assert category_ranks(reference, values, [0.3] * len(values)) == pytest.approx(expected)
 
 
 def test_ranks_are_uniform_while_nothing_changes() -> None:
@@ -66,6 +83,27 @@ def test_a_shift_raises_it(ranks: object) -> None:
     found = gather(moved, days, level=0.05 / 21)
     assert found.crossed is not None
     assert 60 <= days[found.crossed] < 110
+
+
+@pytest.mark.parametrize("categories", [False, True])
+@pytest.mark.parametrize("shift", [0, 3])
+def test_the_proof_computes_many_streams_as_the_page_computes_one(categories: bool, shift: int) -> None:
+    draw = np.random.default_rng(4)
+    values = draw.integers(0, 4 if categories else 40, 700).astype(np.float64)
+    values[450:] += shift * draw.integers(0, 2, 250)
+    when = np.maximum(np.sort(draw.integers(-80, 180, 700)), 0)
+    when[:200] = 0
+    codes = np.unique(values, return_inverse=True)[1].astype(np.int16)
+    (found,) = first_alarms([(codes, when, 200)], np.random.default_rng(5), categories=categories)
+    ties = np.random.default_rng(5).random(700)[200:].tolist()
+    if categories:
+        names = values.astype(str).tolist()
+        ranks = category_ranks(names[:200], names[200:], ties)
+    else:
+        ranks = number_ranks(values[:200].tolist(), values[200:].tolist(), ties)
+    crossed = gather(ranks, when[200:], level=MONITOR_LEVEL).crossed
+    assert found == (-1 if crossed is None else when[200:][crossed])
+    assert (found == -1) == (shift == 0)
 
 
 def test_each_year_has_a_stake_of_its_own() -> None:

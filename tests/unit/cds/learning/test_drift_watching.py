@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import func, select, text
+from sqlalchemy import delete, func, select, text
 from typer.testing import CliRunner
 
 from cds.case import CaseInput
@@ -20,15 +20,15 @@ from cds.learning.drift import records, watching
 from cds.learning.drift.comparison import training_reference
 from cds.learning.drift.monitors import BY_NAME, MONITORS
 from cds.learning.drift.observation import NOT_RECORDED, observe
-from cds.learning.drift.outcomes import outcome_numbers, verdict
+from cds.learning.drift.outcomes import judged, outcome_numbers
 from cds.learning.drift.records import DriftRecords
 from cds.learning.drift.watching import MONITOR_LEVEL, YEARLY_LEVEL, State, Timed, judge, watch
 from cds.metrics import Metrics
 from cds.presenters.drift_page import render_drift_html, render_drift_json
 from cds.settings import Settings
-from cds.store.feedback import Feedback, FeedbackContent, FeedbackKind
+from cds.store.feedback import FeedbackContent, FeedbackKind
 from cds.store.opening import Store, open_store
-from cds.store.tables import CaseRow, DriftObservationRow
+from cds.store.tables import CaseRow, DriftObservationRow, DriftReferenceRow
 from cds.work.keeping import keep
 from cds.work.requests import RawCase
 from imaging.results import FractureCall
@@ -194,6 +194,55 @@ def test_a_shift_raises_an_alarm_until_a_new_reference(store: Store) -> None:
     assert watch(store, now=end).state is State.QUIET
 
 
+def test_a_reference_outlives_its_cases(store: Store) -> None:
+    filled(store, 240, moved_from=140)
+    kept(store, 1)  # of another detector: it completes nothing
+    with store.database.transaction() as session:
+        records._complete(session, "detector@1")
+        session.execute(delete(DriftObservationRow).where(DriftObservationRow.model != "detector@1"))
+    end = NOW + timedelta(days=121)
+    before = watch(store, now=end)
+    assert [one.monitor.name for one in before.alarms] == ["exposure"]
+    assert before.reference is not None and before.reference.set_by is None
+    store.privacy.apply_retention(days=45, actor="test", now=end)
+    after = watch(store, now=end)
+    assert after.observed < 100
+    assert after.reference == before.reference
+    assert [one.monitor.name for one in after.alarms] == ["exposure"], "nothing but the drifted cases is left"
+    assert [one.reference for one in after.monitors] == [one.reference for one in before.monitors]
+
+
+def test_the_last_case_of_a_reference_completes_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "REFERENCE_CASES", 2)
+    names = [kept(store, 1)]
+    seen = DriftRecords(store.database)
+    model = seen.model() or ""
+    assert seen.figures(model) is None
+    names.append(kept(store, 2))
+    figures = seen.figures(model)
+    assert figures is not None and len(figures.numbers["size"]) == 2
+    kept(store, 3)
+    with store.database.reading() as session:
+        (row,) = session.scalars(select(DriftReferenceRow))
+        assert not any(name in json.dumps(row.figures) for name in names)
+
+
+def test_the_first_verdicts_outlive_their_cases(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "OUTCOME_REFERENCE_CASES", 2)
+    filled(store, FEW)
+    with store.database.transaction() as session:
+        records._complete(session, "detector@1")
+    for number in (0, 1, 2, 39):  # the detector saw a fracture in every third case
+        store.feedback.add(f"c{number:04d}", FeedbackKind.REJECT, author="a", role="clinician")
+    before = {one.monitor.name: one for one in watch(store).monitors}
+    assert before["agreement"].reference.mean == pytest.approx(0.5)
+    store.privacy.apply_retention(days=10, actor="test", now=NOW + timedelta(days=20))
+    after = {one.monitor.name: one for one in watch(store).monitors}
+    assert after["agreement"].reference == before["agreement"].reference
+    assert before["agreement"].recent.cases == 2
+    assert after["agreement"].recent.cases == 1
+
+
 def test_looking_twice_says_the_same(store: Store) -> None:
     filled(store, 120)
     assert watch(store, now=NOW) == watch(store, now=NOW)
@@ -212,45 +261,44 @@ def test_a_figure_that_few_cases_have_is_not_compared() -> None:
 # --- outcomes
 
 
-def said(kind: FeedbackKind, *, author: str = "a", finding: int | None = None, **content: object) -> Feedback:
-    return Feedback(
-        id=f"{author}{kind.value}",
-        case_id="c",
-        created=NOW,
-        author=author,
-        role="clinician",
-        kind=kind,
-        finding=finding,
-        content=FeedbackContent(**content),  # type: ignore[arg-type]
-        supersedes=None,
-        model_versions=(),
-    )
+def judged_as(store: Store, *said: tuple[FeedbackKind, dict[str, object]]) -> bool | None:
+    """The verdict of one kept case that the detector called fractured, with two findings."""
+    case_id = kept(store, 1)
+    for kind, words in said:
+        told: dict[str, object] = {"author": "a", "role": "clinician", **words}
+        store.feedback.add(case_id, kind, **told)  # type: ignore[arg-type]
+    found = {one.case_id: one.fracture for one in judged(store, {case_id: True})}
+    return found.get(case_id)
 
 
 @pytest.mark.parametrize(
-    ("words", "called", "expected"),
+    ("words", "expected"),
     [
-        ([said(FeedbackKind.AGREE)], False, False),
-        ([said(FeedbackKind.AGREE, finding=0)], True, True),
-        ([said(FeedbackKind.REJECT, finding=0)], True, False),
-        ([said(FeedbackKind.REJECT, finding=0), said(FeedbackKind.AGREE, finding=1)], True, True),
-        ([said(FeedbackKind.MISSED, boxes=((0, 0, 1, 1),))], False, True),
-        ([said(FeedbackKind.OWN_READ, fracture=True)], False, True),
-        ([said(FeedbackKind.OWN_READ, unsure=True)], False, None),
-        ([said(FeedbackKind.OWN_READ, fracture=True), said(FeedbackKind.REJECT, author="b")], True, None),
+        ([(FeedbackKind.AGREE, {})], True),
+        ([(FeedbackKind.REJECT, {})], False),
+        ([(FeedbackKind.REJECT, {"role": "service"})], None),
+        ([(FeedbackKind.OWN_READ, {"content": FeedbackContent(fracture=True)})], True),
+        ([(FeedbackKind.AGREE, {}), (FeedbackKind.REJECT, {"author": "b"})], None),
         (
             [
-                said(FeedbackKind.REJECT),
-                said(FeedbackKind.AGREE, author="b"),
-                said(FeedbackKind.ADJUDICATION, fracture=True),
+                (FeedbackKind.AGREE, {}),
+                (FeedbackKind.REJECT, {"author": "b"}),
+                (FeedbackKind.ADJUDICATION, {"author": "c", "content": FeedbackContent(fracture=True)}),
             ],
-            True,
             True,
         ),
     ],
 )
-def test_feedback_to_one_verdict(words: list[Feedback], called: bool, expected: bool | None) -> None:
-    assert verdict(words, called=called) is expected
+def test_feedback_to_one_verdict(
+    store: Store, words: list[tuple[FeedbackKind, dict[str, object]]], expected: bool | None
+) -> None:
+    assert judged_as(store, *words) is expected
+
+
+def test_one_finding_rejected_of_several_says_nothing(store: Store) -> None:
+    findings = cases.full_case().findings
+    assert findings is not None and len(findings.detections) > 1
+    assert judged_as(store, (FeedbackKind.REJECT, {"finding": 0})) is None
 
 
 def test_outcome_monitors_read_what_they_may() -> None:
@@ -264,7 +312,7 @@ def test_outcome_monitors_read_what_they_may() -> None:
 
 def test_feedback_reaches_the_page(store: Store) -> None:
     filled(store, FEW + 5)
-    store.feedback.add("c0000", FeedbackKind.REJECT, author="a", role="clinician", finding=0)
+    store.feedback.add("c0000", FeedbackKind.REJECT, author="a", role="clinician")
     assert watch(store).judged == 1
 
 

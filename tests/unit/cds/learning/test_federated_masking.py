@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from cds.learning.federated.errors import UpdateRefusedError
-from cds.learning.federated.masking import make_round_key, mask, unmask_sum
+from cds.learning.federated.masking import LARGEST, make_round_key, mask, unmask_sum
 
-NAMES = [bytes([number]) * 32 for number in range(4)]
+NAMES = [bytes([number]) * 32 for number in range(8)]
 
 
 def masked_round(updates: list[dict[str, np.ndarray]], shares: list[float]) -> list[dict[str, np.ndarray]]:
@@ -49,7 +49,17 @@ def test_without_one_hospital_the_sum_is_noise() -> None:
     assert np.abs(total["w"]).max() > 50
 
 
-@pytest.mark.parametrize(("value", "reason"), [(1e4, "too-large"), (np.nan, "not-finite")])
+@pytest.mark.parametrize("hospitals", [3, 4, 8])
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_the_largest_values_of_many_hospitals_do_not_wrap(hospitals: int, sign: float) -> None:
+    given = [{"w": np.array([sign * LARGEST, 0.5], dtype=np.float32)}] * hospitals
+    equal = unmask_sum(masked_round(given, [1 / hospitals] * hospitals), given[0])
+    unequal = unmask_sum(masked_round(given, [0.6, *[0.4 / (hospitals - 1)] * (hospitals - 1)]), given[0])
+    for total in (equal, unequal):
+        assert total["w"] == pytest.approx([sign * LARGEST, 0.5], abs=1e-4)
+
+
+@pytest.mark.parametrize(("value", "reason"), [(2048.0, "too-large"), (1e4, "too-large"), (np.nan, "not-finite")])
 def test_values_beyond_the_fixed_point_are_refused(value: float, reason: str) -> None:
     with pytest.raises(UpdateRefusedError) as refused:
         masked_round([{"w": np.array([value], dtype=np.float32)}] * 3, [1 / 3] * 3)

@@ -13,14 +13,19 @@ from cds.learning.federated.transport import quiet_flower
 
 quiet_flower()
 
+from flwr.common import GetPropertiesIns  # noqa: E402
+
+from cds.learning.federated.aggregation import bounded_shares  # noqa: E402
 from cds.learning.federated.client import HospitalClient, HospitalPolicy  # noqa: E402
-from cds.learning.federated.errors import TooFewHospitalsError  # noqa: E402
+from cds.learning.federated.errors import ProtectionError, TooFewHospitalsError  # noqa: E402
 from cds.learning.federated.identity import Identity, load_identity  # noqa: E402
 from cds.learning.federated.learners.base import Learner  # noqa: E402
 from cds.learning.federated.learners.choose import make_rules  # noqa: E402
 from cds.learning.federated.learners.linear import LinearLearner, predict  # noqa: E402
 from cds.learning.federated.learners.rows import Outcome, Rows, rows_of  # noqa: E402
 from cds.learning.federated.learners.trees import TreeLearner  # noqa: E402
+from cds.learning.federated.orders import Order  # noqa: E402
+from cds.learning.federated.privacy import Steps, epsilon_of  # noqa: E402
 from cds.learning.federated.server import RoundServer  # noqa: E402
 from cds.learning.federated.settings import (  # noqa: E402
     Aggregation,
@@ -30,7 +35,7 @@ from cds.learning.federated.settings import (  # noqa: E402
     Strategy,
 )
 from cds.learning.federated.state import StateDamagedError  # noqa: E402
-from cds.learning.federated.wire import Tensors, read_sent  # noqa: E402
+from cds.learning.federated.wire import Tensors, pack, read_sent, unpack  # noqa: E402
 from tabular.cohort import build_cohort  # noqa: E402
 from tests.support.federation import BadLearner, DirectProxy, scaled_update, survey_table  # noqa: E402
 
@@ -283,19 +288,24 @@ def test_a_hospital_masks_no_update_twice(town: Town, monkeypatch: pytest.Monkey
     assert second == ["cds.federation.protection"] * 3
 
 
-def test_noise_is_counted_and_the_budget_holds(town: Town) -> None:
-    noise = NoiseSettings(clip_norm=1.0, noise_multiplier=1.0)
+@pytest.mark.parametrize("server_delta", [1e-5, 0.99])
+def test_noise_is_counted_and_the_budget_holds(town: Town, server_delta: float) -> None:
+    """At the hospital's own delta: at 0.99 any number of rounds would cost nothing."""
+    noise = NoiseSettings(clip_norm=1.0, noise_multiplier=1.0, delta=server_delta)
     town.policies[0] = HospitalPolicy(least_noise=0.5, most_epsilon=8.0)
     server, state = town.run(replace(SETTINGS, noise=noise, rounds=40, most_failed_rounds=1))
     assert isinstance(server.failure, TooFewHospitalsError)  # hospital 0 stopped when its budget was spent
     assert state["history"][-1]["refused"] == {"hospital 0": "declined:cds.federation.budget"}
     assert 0 < state["round"] < 40
-    assert (town.folder / "hospital0" / "privacy.json").is_file()
+    spent = [Steps(**row) for row in json.loads((town.folder / "hospital0" / "privacy.json").read_text())]
+    assert epsilon_of(spent, 1e-5) <= 8.0 < epsilon_of([*spent, spent[-1]], 1e-5)
     items = [item.kind.value for one in read_sent(town.folder / "hospital0" / "sent.jsonl") for item in one.items]
     assert "metric" not in items
 
 
-@pytest.mark.parametrize("policy", [HospitalPolicy(require_masking=True), HospitalPolicy(least_noise=1.0)])
+@pytest.mark.parametrize(
+    "policy", [HospitalPolicy(require_masking=True, peers={b"k" * 32: "known"}), HospitalPolicy(least_noise=1.0)]
+)
 def test_a_hospital_sends_nothing_with_less_protection_than_it_wants(town: Town, policy: HospitalPolicy) -> None:
     town.policies[3] = policy
     server, state = town.run(SETTINGS, hospitals=4)
@@ -303,6 +313,90 @@ def test_a_hospital_sends_nothing_with_less_protection_than_it_wants(town: Town,
     assert state["history"][0]["refused"] == {"hospital 3": "declined:cds.federation.protection"}
     kinds = {item.kind.value for one in read_sent(town.folder / "hospital3" / "sent.jsonl") for item in one.items}
     assert kinds == {"key", "signature", "status"}
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [{"require_masking": True}, {"most_epsilon": 1.0}, {"most_epsilon": 1.0, "least_noise": 1.0, "delta": 1.0}],
+)
+def test_a_policy_that_protects_nothing_is_refused(policy: Any) -> None:
+    with pytest.raises(ProtectionError):
+        HospitalPolicy(**policy)
+
+
+def without_the_others(order: Order) -> Order:
+    """The others' counts made nothing of."""
+    return replace(order, members=tuple(replace(one, count=min(1, number)) for number, one in enumerate(order.members)))
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        without_the_others,
+        lambda order: replace(order, settings=replace(order.settings, most_share=1.0)),
+        lambda order: replace(order, settings=replace(order.settings, learning={"steps": 1, "rate": 1e-6})),
+    ],
+)
+def test_the_server_cannot_weigh_members_as_it_likes(
+    town: Town, monkeypatch: pytest.MonkeyPatch, forge: Callable[[Order], Order]
+) -> None:
+    honest = RoundServer._orders
+
+    def orders(server: RoundServer, *given: Any) -> dict[Any, Order]:
+        return {one: forge(order) for one, order in honest(server, *given).items()}
+
+    monkeypatch.setattr(RoundServer, "_orders", orders)
+    server, state = town.run(replace(SETTINGS, secure_aggregation=True, most_failed_rounds=1))
+    assert isinstance(server.failure, TooFewHospitalsError)
+    declined = "declined:cds.federation.protection"
+    assert state["history"][0]["refused"] == {f"hospital {index}": declined for index in range(3)}
+
+
+def test_masks_do_not_cancel_among_hospitals_that_were_given_different_models(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit, victim = HospitalClient.fit, town.identities[0].public
+
+    def other_model(client: HospitalClient, ins: Any) -> Any:
+        if client._identity.public != victim:
+            given = {name: array + 1 for name, array in unpack(ins.parameters.tensors).items()}
+            ins = replace(ins, parameters=replace(ins.parameters, tensors=pack(given)))
+        return fit(client, ins)
+
+    monkeypatch.setattr(HospitalClient, "fit", other_model)
+    _, state = town.run(replace(SETTINGS, rounds=1, secure_aggregation=True))
+    assert state["history"][0]["sum_norm"] > 100  # of random words; an update's is below 10
+
+
+def test_a_hospital_does_not_dominate_a_masked_sum(town: Town) -> None:
+    town.policies[0] = HospitalPolicy(most_own_share=0.3)
+    _, state = town.run(replace(SETTINGS, secure_aggregation=True, most_failed_rounds=1))
+    assert state["history"][0]["refused"] == {"hospital 0": "declined:cds.federation.protection"}
+
+
+def test_hospitals_that_know_one_another_learn_under_required_masks(town: Town) -> None:
+    for index in range(3):
+        town.policies[index] = HospitalPolicy(require_masking=True, peers=town.allowed(3))
+    server, state = town.run(replace(SETTINGS, rounds=1, secure_aggregation=True))
+    assert server.failure is None
+    counts = {f"hospital {index}": town.tables[index].events.size for index in range(3)}
+    wanted = bounded_shares(counts, most_examples=SETTINGS.most_examples, most_share=SETTINGS.most_share)
+    assert state["history"][0]["shares"] == pytest.approx(wanted, abs=1e-4)
+
+
+def test_data_are_read_at_the_first_request(tmp_path: Path, tables: list[Rows]) -> None:
+    read: list[FederationSettings] = []
+
+    def make(settings: FederationSettings) -> Learner:
+        read.append(settings)
+        return LinearLearner(tables[0], Outcome.FRACTURE)
+
+    client = HospitalClient(identity=load_identity(tmp_path / "key"), make_learner=make, out=tmp_path)
+    assert not read
+    order = Order(task="hello", run="", round=0, nonce=b"1", settings=SETTINGS)
+    for _ in range(2):
+        client.get_properties(GetPropertiesIns(order.to_config()))
+    assert read == [SETTINGS]
 
 
 def test_masking_among_strangers_is_refused(town: Town) -> None:

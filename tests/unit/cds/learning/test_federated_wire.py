@@ -98,8 +98,7 @@ def test_orders_travel_as_they_are() -> None:
             noise=NoiseSettings(clip_norm=1, noise_multiplier=2),
             learning={"steps": 3},
         ),
-        share=0.25,
-        members=(Member(key=b"k" * 32, round_key=b"r" * 32, signature=b"s" * 64),),
+        members=(Member(key=b"k" * 32, round_key=b"r" * 32, count=7, signature=b"s" * 64),),
     )
     assert Order.from_config(order.to_config()) == order
 
@@ -123,6 +122,8 @@ def test_other_orders_are_refused(config: dict[str, object]) -> None:
         "kind: risk-linear\nrounds: 0",
         "kind: risk-linear\nmin_hospitals: 1",
         "kind: risk-linear\nnoise: {clip_norm: 1, noise_multiplier: 0}",
+        "kind: risk-linear\nnoise: {clip_norm: 1, noise_multiplier: .nan}",
+        "kind: risk-linear\nnoise: {clip_norm: .inf, noise_multiplier: 1}",
         "kind: risk-linear\nclip_norm: -1",
         "kind: risk-linear\ntrim: 0.5",
         "kind: other",
@@ -178,6 +179,13 @@ def test_only_loopback_may_be_in_the_clear(tmp_path: Path, address: str, loopbac
 def test_an_address_has_host_and_port(address: str) -> None:
     with pytest.raises(SettingsRefusedError):
         is_loopback(address)
+
+
+@pytest.mark.parametrize("second", [f"{'cd' * 32} North", f"{'ab' * 32} South"])
+def test_an_allow_list_names_every_hospital_once(tmp_path: Path, second: str) -> None:
+    (tmp_path / "allowed").write_text(f"{'ab' * 32} North\n{second}\n")
+    with pytest.raises(KeyFileError, match="twice"):
+        read_allowed(tmp_path / "allowed")
 
 
 def test_allow_list(tmp_path: Path) -> None:

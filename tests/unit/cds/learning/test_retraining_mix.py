@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cds.learning.retraining.cases import read_exports
+from cds.learning.retraining.cases import REPLAY, read_exports
 from cds.learning.retraining.errors import RetrainingError
-from cds.learning.retraining.mix import HELD_OUT, LEARN, REPLAY, Mix, mix, write_mix
+from cds.learning.retraining.mix import HELD_OUT, LEARN, Mix, mix, write_mix
 from imaging.training.datasets import LabelledRadiograph, read_collection
 from imaging.training.splits import read_list
 from tests.support.radiographs import write_fracatlas
@@ -134,3 +134,27 @@ def test_a_weight_that_is_no_number_is_told(tmp_path: Path) -> None:
 def test_nothing_to_learn_from_is_refused(old: tuple[list[LabelledRadiograph], list[LabelledRadiograph]]) -> None:
     with pytest.raises(RetrainingError, match="no case is left"):
         mix(*old, (), replay_share=0.0, held_out_share=0.0, seed=1)
+
+
+def test_a_copy_bears_its_name_once_it_is_whole(
+    tmp_path: Path,
+    old: tuple[list[LabelledRadiograph], list[LabelledRadiograph]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_link(*_: object) -> None:
+        raise OSError
+
+    def crash(source: Path, target: Path) -> None:
+        target.write_bytes(source.read_bytes()[:20])
+        raise KeyboardInterrupt
+
+    mixed = mix(*old, (), replay_share=0.5, held_out_share=0.0, seed=1)
+    monkeypatch.setattr("cds.learning.retraining.mix.os.link", no_link)
+    with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
+        broken.setattr("cds.learning.retraining.mix.shutil.copyfile", crash)
+        write_mix(mixed, tmp_path / "mix", report=silent)
+    write_mix(mixed, tmp_path / "mix", report=silent)
+    images = tmp_path / "mix" / "images"
+    assert sorted(one.name for one in images.iterdir()) == sorted(one.sample.image_id for one in mixed.cases)
+    for one in mixed.cases:
+        assert (images / one.sample.image_id).read_bytes() == one.sample.path.read_bytes()

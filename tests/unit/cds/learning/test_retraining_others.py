@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from cds.learning.model_kinds import sha256_of_file
 from cds.learning.provenance import read_provenance
 from cds.learning.retraining import fracture_type, healing, risk
 from cds.learning.retraining.config import RetrainConfig
@@ -63,7 +64,28 @@ def test_healing_times_are_fitted_to_earlier_and_new_outcomes_each_case_once(tmp
     follower = read_provenance(again)
     assert follower is not None
     assert follower.parent == json.loads((out / "manifest.json").read_text())["model_id"]
-    assert any("tells no pseudonyms" in note for note in follower.details["notes"])
+    assert {one["name"]: one["n"] for one in follower.data} == {"replay": 21, "new": 29}, "a candidate remembers cases"
+    assert not follower.digests, "a row has few values: its digest could be found by trying"
+
+
+def test_outcomes_without_pseudonyms_are_all_kept_and_named(tmp_path: Path) -> None:
+    table = tmp_path / "earlier.csv"
+    write_table(table, REQUIRED, [outcome(1), outcome(1)])
+    old = healing.read_source(table, role="replay", report=silent)
+    new = healing.read_source(write_outcomes(tmp_path / "new", [outcome(1)], ["c1"]), role="new", report=silent)
+    kept, notes = healing.each_once([old, new])
+    assert [len(rows) for rows in kept.values()] == [2, 1]
+    assert notes == ["replay: 2 rows tell no pseudonym; whether such a case comes twice cannot be seen"]
+
+
+@pytest.mark.parametrize(
+    ("places", "words"), [(("jan/new", "feb/new"), "bear the name new"), (("replay",), "old data")]
+)
+def test_sources_that_names_do_not_tell_apart_are_refused(tmp_path: Path, places: Sequence[str], words: str) -> None:
+    folders = [write_outcomes(tmp_path / place, [outcome(1)], ["c1"]) for place in places]
+    for kind in (Kind.HEALING, Kind.RISK):
+        with pytest.raises(RetrainingError, match=words):
+            retrain(kind, folders, tmp_path / "out", replay=tmp_path, report=silent)
 
 
 def test_healing_without_a_usable_outcome_is_refused(tmp_path: Path) -> None:
@@ -168,7 +190,8 @@ def test_enough_survey_rows_refit_on_old_and_new_together(tmp_path: Path) -> Non
     assert course is Course.REFITTED
     assert asked == {"rows": 12, "out": out, "seed": 9}
     found = read_provenance(out)
-    assert found is not None and len(found.digests) == 12
+    assert found is not None
+    assert found.digests == {sha256_of_file(old), sha256_of_file(new / "survey.csv")}, "of files, not of rows"
 
 
 def test_a_folder_without_either_table_is_refused(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from typer.testing import CliRunner
 from cds.case import CaseInput
 from cds.entrypoints import suggest_commands
 from cds.entrypoints.cli import app
-from cds.learning import unlabelled
+from cds.learning import models, unlabelled
 from cds.learning.selection import DEFAULT_SECONDS, Candidate, entropy, hour, nearness, spread, suggest, uncertainty
 from cds.learning.unlabelled import Unlabelled, from_folder, from_store
 from cds.settings import Settings
@@ -161,8 +162,27 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(unlabelled, "from_folder", lambda folder, engine: pool)
     points = {name: SimpleNamespace(threshold=at) for name, at in zip(POINT_NAMES, POINTS, strict=True)}
     fake = SimpleNamespace(manifest=SimpleNamespace(**points))
+    monkeypatch.setenv("FRACTURE_CDS_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setattr(unlabelled.RememberingEngine, "load", classmethod(lambda cls, *_, **__: fake))
     return tmp_path
+
+
+def test_the_command_asks_the_model_in_use(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Path | None] = []
+    load = unlabelled.RememberingEngine.load
+
+    def noted(place: Path | None, **options: Any) -> Any:
+        asked.append(place)
+        return load(place, **options)
+
+    monkeypatch.setattr(unlabelled.RememberingEngine, "load", noted)
+    promoted = folder / "promoted"
+    monkeypatch.setattr(
+        models, "with_current_models", lambda found: found.model_copy(update={"detector_dir": promoted})
+    )
+    told = CliRunner().invoke(app, ["learn", "suggest", "--images", str(folder)])
+    assert told.exit_code == 0, told.output
+    assert asked == [promoted]
 
 
 def test_the_command_fits_the_time(folder: Path) -> None:

@@ -3,6 +3,7 @@
 import random
 import re
 from collections import Counter
+from datetime import UTC, datetime
 from functools import cache
 from string import Formatter
 from typing import Any
@@ -13,7 +14,8 @@ import yaml
 from cds.localisation.language import Language
 from cds.localisation.statements import FOLDERS, StatementTranslator, translator
 from cds.presenters.messages import WARNING_TEXTS
-from fhir_adapters.patient import ConditionKind, DiabetesType, DrugClass
+from fhir_adapters.patient import BoneDensityScan, ConditionKind, DiabetesType, DrugClass, Sourced
+from fusion.context import Mechanism
 from fusion.engine import FusionEngine
 from fusion.results import Assessment, FollowUp
 from fusion.sites import FractureSite
@@ -72,7 +74,12 @@ def _more_cases() -> list[Case]:
     diabetic_feet: list[dict[str, Any]] = [
         {**diabetes, "conditions": entries} for entries in ((), (nerve,), (artery,), (nerve, artery))
     ]
+    scans = (BoneDensityScan(code="x", resource="Procedure/d", performed=datetime(2023, 3, 12, tzinfo=UTC)),)
+    wrist = {"site": FractureSite.DISTAL_RADIUS, "mechanism": Mechanism.LOW_ENERGY}
+    old = Sourced(value=-1.8, resource="Observation/t", effective=datetime(2010, 1, 1, tzinfo=UTC))
     return [
+        {"person": patient(70, bone_density_scans=scans), **wrist},
+        {"person": patient(70, bone_density_scans=scans, t_score_spine=old), **wrist},
         {"person": patient(40), "site": plateau, "displaced": True, "intra_articular": True},
         {"person": patient(40), "site": plateau, **closed},
         {"person": patient(40), "site": FractureSite.CLAVICLE, **closed},

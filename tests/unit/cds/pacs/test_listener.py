@@ -205,7 +205,7 @@ def test_what_cannot_be_used_is_refused(content: bytes, verdict: Verdict, store:
 
 @contextmanager
 def _listening(intake: Intake, **changes: Any) -> Iterator[int]:
-    listener = Listener(intake, ListenerOptions(port=0, timeout_s=3.0, **changes))
+    listener = Listener(intake, ListenerOptions(port=0, timeout_s=20.0, **changes))
     port = listener.start()
     try:
         yield port
@@ -215,7 +215,7 @@ def _listening(intake: Intake, **changes: Any) -> Iterator[int]:
 
 def _associate(port: int, *, calling: str = "CALLER", called: str = "FRACTURE-CDS") -> Any:
     entity = AE(ae_title=calling)
-    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 5
+    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 20  # a busy machine
     entity.add_requested_context(Verification)
     for storage in (ComputedRadiographyImageStorage, CTImageStorage):
         entity.add_requested_context(storage, ExplicitVRLittleEndian)
@@ -274,7 +274,7 @@ def test_an_endless_instance_is_cut_off(store: Store, tmp_path: Path) -> None:
 
 def test_a_unit_of_absurd_length_is_not_read(store: Store, tmp_path: Path) -> None:
     with _listening(_intake(store, tmp_path)) as port, socket.create_connection(("127.0.0.1", port)) as line:
-        line.settimeout(5)
+        line.settimeout(20)
         line.sendall(b"\x01\x00\x7f\xff\xff\xff" + b"\0" * 1000)
         assert line.recv(1) == b""
 

@@ -14,17 +14,18 @@ from pydicom.dataset import FileDataset
 from typer.testing import CliRunner
 
 from cds.audit import NoAuditTrail
+from cds.audit_chain import open_chain
 from cds.entrypoints.cli import app
 from cds.errors import PacsRefusedError, PacsUnreachableError
 from cds.pacs.queue import ASSESS, SEND, SEND_FIRST, PacsQueue
-from cds.pacs.service import open_intake
+from cds.pacs.service import _workers, open_intake
 from cds.pacs.worker import AssessingWorker, Patience, SendingWorker, work
 from cds.pacs.worklist import task_bundle, worklist
 from cds.store.cases import CaseQuery
 from cds.store.opening import Store, open_store
 from imaging.errors import ModelFilesError, OutsideIntendedUseError
 from tests.support import dicom as files
-from tests.support.pacs_listener import MODEL_ID, QuickParts, settings
+from tests.support.pacs_listener import MODEL_ID, QuickParts, service, settings
 
 QUICK = Patience(lease=timedelta(seconds=30), first_wait_s=0.0)
 
@@ -87,6 +88,19 @@ def test_a_radiograph_becomes_a_case_results_and_a_place_on_the_worklist(store: 
     assert source.PatientID not in str(bundle)
     store.cases.sign(case.id, actor="dr")
     assert worklist(store.cases) == ()
+
+
+def test_what_the_listener_assesses_is_in_the_audit_chain(tmp_path: Path) -> None:
+    given = settings(tmp_path)
+    running = service(given, QuickParts().engines(), None)
+    _queued(running.store, tmp_path)
+
+    (worker,) = _workers(running, QUICK).values()
+    assert worker.step()
+
+    chain = open_chain(given, running.store.database, running.store.privacy)
+    assert chain.verify() == (1, ())
+    running.store.close()
 
 
 def test_a_worker_that_died_half_way_doubles_nothing(store: Store, tmp_path: Path) -> None:

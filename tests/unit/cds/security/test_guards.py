@@ -140,8 +140,9 @@ def test_no_code_unpacks_an_archive() -> None:
         for path in (root / package).rglob("*.py")
         if unpacking.search(path.read_text(encoding="utf-8"))
     }
-    # This one reads two files by name, in memory, from a model file whose digest it has checked.
-    assert found <= {"imaging/export/edge_reader.py"}
+    # Both read members by name, in memory, and write no file: the first from a model file whose digest it has checked;
+    # the second, which no entrance reaches, from a checkpoint that a developer names, and that may not be compressed.
+    assert found == {"imaging/export/edge_reader.py", "imaging/yolov7/checkpoint.py"}
 
 
 # Polyglots

@@ -23,7 +23,7 @@ from fhir_adapters.errors import (
 )
 from fhir_adapters.patient import ConditionKind, DrugClass
 from fhir_adapters.reader import read_bundle
-from fhir_adapters.relevance import relevant_codes
+from fhir_adapters.relevance import relevant_codes, scan_codes
 from tests.support.fhir_double import BASE, Json, Routes, client, outcome, resource, searchset
 
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
@@ -66,6 +66,15 @@ MOTHER: Json = {
     "condition": [{"code": {"coding": [{"system": "http://snomed.info/sct", "code": "359817006"}]}}],
 }
 
+DXA: Json = {
+    "resourceType": "Procedure",
+    "id": "d1",
+    "status": "completed",
+    "subject": {"reference": "Patient/p1"},
+    "code": {"coding": [{"system": "http://snomed.info/sct", "code": "312681000"}]},
+    "performedDateTime": "2020-05-04",
+}
+
 
 def whole(**changes: Any) -> Routes:
     return Routes(
@@ -75,6 +84,7 @@ def whole(**changes: Any) -> Routes:
             "Observation": searchset([WEIGHT]),
             "MedicationRequest": searchset([REQUEST, PREDNISONE]),
             "FamilyMemberHistory": searchset([MOTHER]),
+            "Procedure": searchset([DXA]),
         }
         | changes
     )
@@ -98,19 +108,27 @@ def refuses_param(name: str, answer: httpx.Response) -> Any:
 
 
 def test_the_plan_asks_for_what_the_reader_reads() -> None:
-    # Medication comes with its requests; a DiagnosticReport would count only by Observations that exist nowhere else.
+    # Medication comes with its requests; the results of a DiagnosticReport are Observations of their own.
     assert {*RECORD_TYPES, "Medication", "DiagnosticReport"} == READ_TYPES
 
 
-def test_a_whole_record_in_eight_requests() -> None:
+def test_a_whole_record_in_nine_requests() -> None:
     routes = whole()
     record = fetch(routes)
     assert record.warnings == ()
-    assert record.requests == len(routes.requests) == 8
+    assert record.requests == len(routes.requests) == 9
     assert record.received_bytes > 500
     assert record.counts == tuple(
         (name, 1)
-        for name in ("Patient", "Condition", "Observation", "MedicationRequest", "FamilyMemberHistory", "Medication")
+        for name in (
+            "Patient",
+            "Condition",
+            "Observation",
+            "MedicationRequest",
+            "FamilyMemberHistory",
+            "Procedure",
+            "Medication",
+        )
     )
     snapshot = read_bundle(record.bundle, as_of=AS_OF, patient_id=record.patient_id)
     assert snapshot.warnings == ()
@@ -118,6 +136,7 @@ def test_a_whole_record_in_eight_requests() -> None:
     assert snapshot.weight_kg is not None
     assert snapshot.takes(DrugClass.SYSTEMIC_GLUCOCORTICOID)
     assert snapshot.parental_hip_fracture is not None
+    assert [one.resource for one in snapshot.bone_density_scans] == ["Procedure/d1"]
     assert "p1" not in repr(record)
 
 
@@ -127,6 +146,8 @@ def test_only_the_codes_that_are_read_are_asked_for() -> None:
     (asked,) = routes.asked("Observation")
     assert set(asked["code"].split(",")) == relevant_codes()
     assert asked["patient"] == "p1"
+    (scans,) = routes.asked("Procedure")
+    assert set(scans["code"].split(",")) == scan_codes()
     assert routes.asked("MedicationRequest")[0]["_include"] == "MedicationRequest:medication"
     assert routes.asked("Patient") == [{"_id": "p1", "_count": "500"}]
     assert all("p1" not in str(request.url) for request in routes.requests)
@@ -139,7 +160,7 @@ def test_the_bytes_do_not_depend_on_the_order_of_the_server() -> None:
     assert forward.bundle == backward.bundle
 
 
-@pytest.mark.parametrize("name", ["FamilyMemberHistory", "MedicationStatement", "MedicationDispense"])
+@pytest.mark.parametrize("name", ["FamilyMemberHistory", "MedicationStatement", "MedicationDispense", "Procedure"])
 @pytest.mark.parametrize("status", [400, 403, 404])
 def test_a_lesser_type_that_is_refused_becomes_a_warning(name: str, status: int) -> None:
     record = fetch(whole(**{name: httpx.Response(status)}))
@@ -235,7 +256,7 @@ def test_pages_of_one_type_are_joined() -> None:
 
     record = fetch(whole(Condition=pages))
     assert dict(record.counts)["Condition"] == 2
-    assert record.requests == 9
+    assert record.requests == 10
 
 
 def test_entries_without_address_get_one() -> None:

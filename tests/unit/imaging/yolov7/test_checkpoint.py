@@ -234,3 +234,11 @@ def test_files_of_another_kind_are_refused(tmp_path: Path) -> None:
         archive.writestr("readme.txt", "hello")
     with pytest.raises(CheckpointError, match="found 0"):
         read_upstream_checkpoint(path)
+
+
+def test_a_checkpoint_does_not_grow_when_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.pt"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x/data.pkl", bytes(1 << 20))
+    with pytest.raises(CheckpointError, match="more than it holds"):
+        read_upstream_checkpoint(path)
