@@ -68,7 +68,7 @@ def draft_orders(
     found = []
     for item in as_list(bundle.get("entry")):
         resource = as_object(as_object(item).get("resource"))
-        kind, logical_id = resource.get("resourceType"), as_text(resource.get("id"))
+        kind, logical_id = as_text(resource.get("resourceType")), as_text(resource.get("id"))
         if kind not in {"MedicationRequest", "ServiceRequest"} or not _meant(resource, patient_id):
             continue
         if wanted is None or (logical_id is not None and logical_id in wanted):
@@ -80,7 +80,7 @@ def draft_orders(
 def _meant(resource: JsonObject, patient_id: str) -> bool:
     subject = as_text(as_object(resource.get("subject")).get("reference"))
     own = subject is None or subject.rpartition("Patient/")[2] == patient_id
-    return own and resource.get("doNotPerform") is not True and resource.get("status") not in _IDLE
+    return own and resource.get("doNotPerform") is not True and as_text(resource.get("status")) not in _IDLE
 
 
 def is_limb_radiograph(order: DraftOrder) -> bool:

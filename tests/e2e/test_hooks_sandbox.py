@@ -72,6 +72,7 @@ def settings(ehr: Identity, tmp_path_factory: pytest.TempPathFactory) -> Setting
         hooks_fhir_servers=(ehr.iss,),
         smart_client_id=CLIENT,
         smart_issuers=(ehr.iss,),
+        hooks_fhir_timeout_seconds=60.0,  # a busy machine
     )
 
 

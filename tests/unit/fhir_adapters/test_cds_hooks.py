@@ -180,3 +180,13 @@ def test_a_draft_is_read_as_a_drug_that_is_taken() -> None:
     assert order["dosageInstruction"] == [{"route": {"coding": []}}]
     assert order_of(f"MedicationRequest/{order['id']}") == 1
     assert order_of("MedicationRequest/1") is None
+
+
+@pytest.mark.parametrize("resource", [{"resourceType": ["x"]}, {"resourceType": {}}, {"resourceType": [[]]}])
+def test_drafts_of_no_kind_are_left_out(resource: dict[str, object]) -> None:
+    assert draft_orders({"entry": [{"resource": resource}]}, patient_id="p", selections=None) == ()
+
+
+def test_a_draft_whose_status_is_no_text_is_still_an_order() -> None:
+    odd = {"resourceType": "ServiceRequest", "status": [[]], "id": "a"}
+    assert len(draft_orders({"entry": [{"resource": odd}]}, patient_id="p", selections=None)) == 1
