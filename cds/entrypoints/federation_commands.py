@@ -85,7 +85,7 @@ def client(
     ] = None,
     part: Annotated[str, typer.Option(help="Detector: part of the list to learn from.")] = "train",
     require_masking: Annotated[
-        bool, typer.Option("--require-masking", help="Send nothing without secure aggregation.")
+        bool, typer.Option("--require-masking", help="Send nothing without secure aggregation among --peers.")
     ] = False,
     peers: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="Public keys of the others, for masking.")
@@ -95,6 +95,7 @@ def client(
         float | None, typer.Option(min=0, help="Send nothing under a smaller noise multiplier.")
     ] = None,
     most_epsilon: Annotated[float | None, typer.Option(min=0, help="Epsilon that may be spent in all.")] = None,
+    delta: Annotated[float, typer.Option(min=1e-12, max=0.01, help="Delta at which epsilon is reckoned.")] = 1e-5,
     patience_s: Annotated[float, typer.Option(min=0, help="Seconds to look for a server that is away.")] = 600.0,
     start_from: StartOption = None,
 ) -> None:
@@ -124,6 +125,7 @@ def client(
             require_masking=require_masking,
             least_noise=least_noise,
             most_epsilon=most_epsilon,
+            delta=delta,
             least_members=least_members,
             peers={} if peers is None else read_allowed(peers),
         )
