@@ -60,6 +60,10 @@ def promote(
     out: Annotated[Path | None, typer.Option("--out", help="Folder for a copy of the change report.")] = None,
     reason: Annotated[str | None, typer.Option(help="Why; what the provenance says without.")] = None,
     rounds: Annotated[int, typer.Option(min=200, help="Bootstrap draws.")] = 1000,
+    labels_checked: Annotated[
+        bool,
+        typer.Option("--labels-checked", help="You looked at the labels of a suspicious round, and they are right."),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Decide and report, and change nothing.")] = False,
 ) -> None:
     """Compare a candidate with the model in use; use it from now on if nothing falls beyond its margin.
@@ -82,6 +86,7 @@ def promote(
             margins=margins,
             why=reason,
             dry_run=dry_run,
+            labels_checked=labels_checked,
             rounds=rounds,
             out=out,
             report=lambda line: typer.echo(line, err=True),

@@ -16,7 +16,7 @@ again and again: candidates that are chosen by their result on it come to fit it
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import NormalDist
 from typing import Final
 
@@ -62,6 +62,7 @@ def compare(
     seed: int = 0,
     looks: int | None = None,
     needs_provenance: bool = False,
+    labels_checked: bool = False,
 ) -> Verdict:
     """Compare two models that answered the same items; deterministic by seed.
 
@@ -75,6 +76,9 @@ def compare(
         seed: of the draws.
         looks: how many candidates this set has decided on, this one included.
         needs_provenance: refuse a candidate that does not say what it learned from.
+        labels_checked: somebody has looked at the labels of a round that was called suspicious, and they are right.
+            Without, what learned from such a round is refused: a replay of good cases can hide on a locked set what a
+            third of wrong labels did.
 
     Raises:
         InputError: the two do not hold the same items with the same truth, or there is nothing to compare.
@@ -94,6 +98,9 @@ def compare(
     reasons = tuple(reasons_of(differences, subgroups, calibration, shared, n_groups, margins, counts))
     if needs_provenance and provenance is None:
         reasons = (UNKNOWN_ORIGIN, *reasons)
+    doubt = _doubtful_labels(provenance)
+    if doubt is not None and not labels_checked:
+        reasons = (f"It learned from labels that nobody has confirmed. {doubt}", *reasons)
     positives = [one.positive for one in current.answers if one.positive is not None]
     return Verdict(
         kind=kind,
@@ -101,7 +108,10 @@ def compare(
         candidate_id=candidate.model_id,
         promoted=not reasons,
         reasons=reasons,
-        notes=tuple(notes_of(differences, subgroups, n_groups, looks, shared)),
+        notes=(
+            *notes_of(differences, subgroups, n_groups, looks, shared),
+            *((f"Labels called suspicious were looked at and kept. {doubt}",) if doubt and labels_checked else ()),
+        ),
         n=len(groups),
         n_positive=sum(positives) if positives else None,
         n_groups=n_groups,
@@ -225,6 +235,14 @@ def student(level: float, freedom: int) -> float:
         (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
     )
     return sum(term / float(freedom) ** power for power, term in enumerate(terms))
+
+
+def _doubtful_labels(provenance: Provenance | None) -> str | None:
+    """What the label screen said where it called the newest round suspicious."""
+    screen = None if provenance is None else provenance.details.get("screen")
+    if not isinstance(screen, Mapping) or screen.get("suspicious") is not True:
+        return None
+    return str(screen.get("words", ""))
 
 
 def _counts(answers: Sequence[Answer]) -> tuple[int, int] | None:

@@ -52,6 +52,7 @@ def decide(
     margins: Path | None = None,
     why: str | None = None,
     dry_run: bool = False,
+    labels_checked: bool = False,
     rounds: int = ROUNDS,
     out: Path | None = None,
     report: Callable[[str], None] = lambda _: None,
@@ -69,6 +70,7 @@ def decide(
         split_list: CSV file of ``cds data split``.
         margins: YAML file; the defaults where None.
         why: why the change is wanted; what the provenance says where None.
+        labels_checked: `by` has looked at the labels of a round that was called suspicious.
         dry_run: change nothing but the count of looks at the locked set: it was looked at.
         rounds: bootstrap draws.
         out: folder for a second copy of the report.
@@ -98,6 +100,7 @@ def decide(
         rounds=rounds,
         looks=looks,
         needs_provenance=True,
+        labels_checked=labels_checked,
     )
     reason = why or ("" if provenance is None else provenance.why)
     told = ChangeReport(

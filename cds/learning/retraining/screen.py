@@ -8,7 +8,8 @@ among those (share of old intact ones below, plus half the ties). Old fractures 
     r = (m1 - mean) / (m1 - 1/2)
 
 and likewise for "not fractured". Both are estimates under the assumption that new fractures look like old ones; a
-hospital with other fractures looks like a noisy one. So the screen reports, and the gate decides.
+hospital with other fractures looks like a noisy one. So the screen stops nothing; but the gate refuses what learned
+from a suspicious round until somebody has looked at its labels.
 
 Intervals: percentile bootstrap over groups (patients), old and new drawn anew in every resample.
 """
@@ -26,6 +27,10 @@ FEWEST: Final = 8
 """Of either class among the old cases, and in all among the new ones, from which on an estimate is made."""
 WEAKEST_RANK: Final = 0.55
 """With a mean rank of old fractures below this the model can contradict nobody."""
+
+_SUSPICIOUS: Final = (
+    "Suspicious round: look at its labels; until then the gate refuses what learned from them."
+)
 
 Floats = NDArray[np.float64]
 
@@ -197,7 +202,7 @@ def _words(
     said += f"; estimated share of wrong labels {value:.0%} ({low:.0%} to {high:.0%})"
     if earlier is not None:
         said += f", in earlier rounds at most {earlier:.0%}"
-    return f"{said}. {'Suspicious round: look at its labels; the gate decides.' if suspicious else 'Not suspicious.'}"
+    return f"{said}. {_SUSPICIOUS if suspicious else 'Not suspicious.'}"
 
 
 def _rounded(value: Any) -> Any:

@@ -307,3 +307,15 @@ def test_a_handful_of_fractures_cannot_promote() -> None:
     verdict = compare(replace(current, answers=few), replace(current, answers=few, model_id="b"), MARGINS)
     assert not verdict.promoted
     assert any("10 items with the finding" in one for one in verdict.reasons)
+
+
+def test_what_learned_from_suspicious_labels_is_refused_until_somebody_has_looked() -> None:
+    current, _ = drawn_pair(1, n=400, boxes=True)
+    screened = replace(CLEAN, details={"screen": {"suspicious": True, "words": "147 of 311 contradict."}})
+    pair = (current, replace(current, model_id="again"))
+    refused = compare(*pair, MARGINS, provenance=screened, rounds=100)
+    assert not refused.promoted and "147 of 311" in refused.reasons[0]
+    kept = compare(*pair, MARGINS, provenance=screened, rounds=100, labels_checked=True)
+    assert kept.promoted and "147 of 311" in kept.notes[-1]
+    calm = replace(CLEAN, details={"screen": {"suspicious": False, "words": "Not suspicious."}})
+    assert compare(*pair, MARGINS, provenance=calm, rounds=100).promoted
