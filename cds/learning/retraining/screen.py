@@ -28,9 +28,7 @@ FEWEST: Final = 8
 WEAKEST_RANK: Final = 0.55
 """With a mean rank of old fractures below this the model can contradict nobody."""
 
-_SUSPICIOUS: Final = (
-    "Suspicious round: look at its labels; until then the gate refuses what learned from them."
-)
+_SUSPICIOUS: Final = "Suspicious round: look at its labels; until then the gate refuses what learned from them."
 
 Floats = NDArray[np.float64]
 
