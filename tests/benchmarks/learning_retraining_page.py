@@ -8,6 +8,7 @@ import numpy as np
 
 from cds.learning.gate import Scored, Verdict
 from cds.learning.gate_metrics import Measures, group_weights
+from cds.learning.verdict import Standing
 from tests.benchmarks.learning_report import Proof, Section, Table
 from tests.benchmarks.learning_retraining_data import POISON, ROUNDS
 
@@ -104,6 +105,13 @@ def sections(results: Mapping[str, Any], figures: Sequence[Path]) -> Proof:
             f"The poisoned round was {'PROMOTED' if poison['verdict']['promoted'] else 'refused'}:"
             f" {' '.join(poison['verdict']['reasons'])} Its screen said: {poison['screen']['words']}"
         )
+        differences = poison["verdict"]["differences"].values()
+        if all(one["standing"] in (Standing.HELD, Standing.SHOWN_ONLY) for one in differences):
+            paragraphs.append(
+                "By its metrics alone the poisoned candidate would have passed: most of what it learned from is the"
+                " replay of good cases. The rule that a suspicious round is refused until somebody has looked at its"
+                " labels was made after this was seen; the limits of the screen were set before."
+            )
     last = next((one for one in reversed(said) if one["verdict"]["promoted"]), None)
     if last is not None:
         kept = last["home_against_base"]

@@ -181,7 +181,7 @@ def test_the_radiograph_from_the_server(open_server: FhirServer) -> None:
 def test_smart_with_both_algorithms(use_rsa: bool, smart_server: FhirServer) -> None:
     auth = smart_server.authenticator(use_rsa=use_rsa)
     record = fetch(smart_server, auth=auth)
-    assert record.requests == 10  # the configuration and one token more
+    assert record.requests == 11  # the configuration and one token more
     same_as_file(record, "ann")
     assert fetch(smart_server, "eve", auth=auth).requests == 9  # the token is still good
 
@@ -271,7 +271,7 @@ def test_assess_by_id_gives_the_report_of_the_file(
         "-v",
     )
     assert by_id.exit_code == 0, by_id.output
-    assert "record: 10 requests" in by_id.stderr
+    assert "record: 11 requests" in by_id.stderr
     file, server = (json.loads((folder / name / "report.json").read_text()) for name in ("by-file", "by-id"))
     assert server["patient"] == file["patient"]
     assert "fhir.server.unread" in json.dumps(server)
