@@ -106,7 +106,7 @@ def sections(results: Mapping[str, Any], figures: Sequence[Path]) -> Proof:
             f" {' '.join(poison['verdict']['reasons'])} Its screen said: {poison['screen']['words']}"
         )
         differences = poison["verdict"]["differences"].values()
-        if all(one["standing"] in (Standing.HELD, Standing.SHOWN_ONLY) for one in differences):
+        if all(one.get("standing") in (Standing.HELD, Standing.SHOWN_ONLY) for one in differences):
             paragraphs.append(
                 "By its metrics alone the poisoned candidate would have passed: most of what it learned from is the"
                 " replay of good cases. The rule that a suspicious round is refused until somebody has looked at its"

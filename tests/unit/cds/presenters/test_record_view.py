@@ -39,7 +39,7 @@ def test_birth_date_is_shown_nowhere() -> None:
 
 def test_tables_know_every_field_of_the_border_types() -> None:
     above = {"patient_id", "as_of", "birth_date", "age_years", "sex", "warnings"}
-    lists = {"prior_fractures", "conditions", "medications"}
+    lists = {"prior_fractures", "conditions", "medications", "bone_density_scans"}
     assert set(record_view._VALUES) == {field.name for field in fields(PatientSnapshot)} - above - lists
     assert set(record_view._CONTEXT) == {field.name for field in fields(ClinicalContext)}
 
