@@ -109,8 +109,8 @@ def sections(results: Mapping[str, Any], figures: Sequence[Path]) -> Proof:
         if all(one.get("standing") in (Standing.HELD, Standing.SHOWN_ONLY) for one in differences):
             paragraphs.append(
                 "By its metrics alone the poisoned candidate would have passed these wide margins: most of what it saw"
-                " is the replay of good cases. The rule that a suspicious round is refused until somebody has looked at its"
-                " labels was made after this was seen; the limits of the screen were set before."
+                " is the replay of good cases. The rule that a suspicious round is refused until somebody has looked at"
+                " its labels was made after this was seen; the limits of the screen were set before."
             )
     last = next((one for one in reversed(said) if one["verdict"]["promoted"]), None)
     if last is not None:
