@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.needs import missing
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("cds", "fhir_adapters", "fusion", "imaging", "tabular")
 LEFT_OUT = frozenset({".pyc", ".pyo"})
@@ -78,7 +80,7 @@ def test_the_wheel_runs_the_demo_on_a_disk_that_cannot_be_written(wheel: Path, t
     # Without capabilities, even root may not write where the rights say so.
     bare = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"] if os.geteuid() == 0 else []
     if bare and shutil.which("setpriv") is None:
-        pytest.skip("setpriv is not installed")
+        missing("setpriv is not installed")
     home.chmod(0o555)
 
     def run(*command: str) -> "subprocess.CompletedProcess[str]":

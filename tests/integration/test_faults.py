@@ -39,6 +39,7 @@ from imaging.reader import read_radiograph
 from tests.support import engines as quick
 from tests.support import hooks
 from tests.support.fakes import FakeParts, RememberingAuditTrail
+from tests.support.needs import missing
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 240.0
@@ -60,7 +61,7 @@ def until(true: Callable[[], bool], words: str, *, seconds: float = PATIENCE_S) 
 def service(folder: Path, *, disk_mib: int) -> Iterator[tuple[httpx.Client, "subprocess.Popen[bytes]"]]:
     """The service in a process group of its own; its data lie on a disk that can be filled."""
     if shutil.which("unshare") is None or os.geteuid() != 0:
-        pytest.skip("no disk of its own can be mounted here")
+        missing("no disk of its own can be mounted here")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -89,7 +90,7 @@ def service(folder: Path, *, disk_mib: int) -> Iterator[tuple[httpx.Client, "sub
 
             def is_up() -> bool:
                 if process.poll() == 77:
-                    pytest.skip("no disk of its own can be mounted here")
+                    missing("no disk of its own can be mounted here")
                 assert process.poll() is None, (folder / "errors.txt").read_text()[-2000:]
                 try:
                     return client.get("/healthz").status_code == 200
@@ -345,7 +346,7 @@ class _Hello(BaseHTTPRequestHandler):
 def _certificate(folder: Path, name: str, *, days: int) -> tuple[Path, Path]:
     openssl = shutil.which("openssl")
     if openssl is None:
-        pytest.skip("openssl is not installed")
+        missing("openssl is not installed")
     folder.mkdir()
     key, certificate = folder / "key.pem", folder / "cert.pem"
     command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]

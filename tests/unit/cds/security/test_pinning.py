@@ -24,6 +24,7 @@ from fhir_adapters.client.http import HttpClient
 from fhir_adapters.client.retrying import RetryPolicy
 from fhir_adapters.errors import FhirError, ServerAddressError, ServerCertificateError, ServerRedirectError
 from tests.support import hooks
+from tests.support.needs import missing
 
 PUBLIC, METADATA = "93.184.216.34", "169.254.169.254"
 NAME = "ehr.example"
@@ -225,7 +226,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate for the name, which is its own authority, with its key in one file."""
     openssl = shutil.which("openssl")
     if openssl is None:
-        pytest.skip("openssl is not installed")
+        missing("openssl is not installed")
     folder = tmp_path_factory.mktemp("tls")
     command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
     names = ["-subj", f"/CN={NAME}", "-addext", f"subjectAltName=DNS:{NAME}"]
