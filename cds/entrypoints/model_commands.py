@@ -135,17 +135,22 @@ def train_bone_age(
         typer.Option(exists=True, file_okay=False, help="Begin with the networks of this earlier training."),
     ] = None,
     from_folds: Annotated[
-        Path | None,
-        typer.Option(exists=True, file_okay=False, help="Train nothing: release the finished folds of this training."),
+        list[Path] | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            help="Train nothing: release the finished folds of this training; of several, their networks together.",
+        ),
     ] = None,
 ) -> None:
     """Train the networks for skeletal age, fold by fold, and write their release."""
     with failures_explained():
         command = f"cds train bone-age --data {shlex.quote(data.name)} --out OUT"
-        if from_folds is not None:
+        if from_folds:
             from imaging.bone_age.release import release
 
-            release(from_folds, data, out, command=f"{command} --from-folds FOLDS", report=_note)
+            command += "".join(f" --from-folds {shlex.quote(folder.name)}" for folder in from_folds)
+            release(from_folds[0], data, out, beside=from_folds[1:], command=command, report=_note)
             return
         from imaging.bone_age.training import read_config
         from imaging.bone_age.training import run as train

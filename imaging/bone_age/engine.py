@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from imaging.bone_age.ensemble import Ensemble
 from imaging.bone_age.errors import NotReadAsHandError
 from imaging.bone_age.likeness import REFUSE_BELOW, HandLikeness, small_pictures
 from imaging.bone_age.manifest import BoneAgeManifest, read_manifest
@@ -69,11 +70,11 @@ def as_learned(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 class BoneAgeEngine:
-    """Reads skeletal age: the mean over the networks of the folds, each shown the picture and its mirror image.
+    """Reads skeletal age: the mean over the networks, each shown the picture in the manifest's views.
 
     Args:
         manifest: what the weights are.
-        networks: of the folds.
+        networks: of all folds.
         likeness: tells hands from other pictures.
         learnt: sorted digests of the pictures learned from (`imaging.bone_age.release.picture_digests`).
     """
@@ -87,7 +88,7 @@ class BoneAgeEngine:
     ) -> None:
         self.manifest = manifest
         self.learnt = learnt
-        self._networks = [network.eval().requires_grad_(False) for network in networks]
+        self._networks = Ensemble([network.requires_grad_(False) for network in networks], manifest.views)
         self._likeness = likeness
 
     @classmethod
@@ -111,7 +112,11 @@ class BoneAgeEngine:
             torch.set_num_threads(threads)
         try:
             tensors, _ = load_weights(manifest.weights, sha256=manifest.sha256)
-            networks = [_network(tensors, number, manifest) for number in manifest.folds]
+            networks = [
+                _network(tensors, network_key(number, member), zoom, manifest)
+                for number in manifest.folds
+                for member, zoom in enumerate(manifest.zooms)
+            ]
             likeness = HandLikeness.of_state(_part(tensors, _LIKENESS))
             learnt = tensors[_LEARNT].numpy().astype(np.int64)
         except (CheckpointError, OSError, RuntimeError, KeyError, ValueError) as error:
@@ -131,19 +136,16 @@ class BoneAgeEngine:
             sex: [n]: 1 male, -1 female, 0 not known.
             batch_size: pictures a pass.
         """
-        months, scales, likeness = [], [], []
-        with torch.inference_mode():
-            for start in range(0, len(pictures), batch_size):
-                images = torch.from_numpy(pictures[start : start + batch_size, None]).float() / 255.0
-                people = torch.from_numpy(sex[start : start + batch_size])
-                told = [network(view, people) for network in self._networks for view in (images, images.flip(3))]
-                months.append(torch.stack([mean for mean, _ in told]).mean(dim=0))
-                scales.append(torch.stack([scale for _, scale in told]).mean(dim=0))
-                likeness.append(self._likeness.score(small_pictures(pictures[start : start + batch_size])))
+        people = torch.from_numpy(sex)
+        [(months, scales)] = self._networks.answers(torch.from_numpy(pictures), [people], batch_size=batch_size)
+        likeness = [
+            self._likeness.score(small_pictures(pictures[start : start + batch_size]))
+            for start in range(0, len(pictures), batch_size)
+        ]
         factor = np.where(sex == 0, self.manifest.factor_without_sex, self.manifest.factor_with_sex)
         return Answers(
-            months=np.clip(_joined(months), 0.0, MAX_MONTHS),
-            half_widths=_joined(scales) * factor,
+            months=np.clip(months.double().numpy(), 0.0, MAX_MONTHS),
+            half_widths=scales.double().numpy() * factor,
             likeness=_joined(likeness),
         )
 
@@ -195,7 +197,12 @@ def _part(tensors: StateDict, name: str) -> StateDict:
     return {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
 
 
-def _network(tensors: StateDict, number: int, manifest: BoneAgeManifest) -> BoneAgeNetwork:
-    network = BoneAgeNetwork(manifest.graph, width=manifest.width, zoom=manifest.zoom)
-    network.load_state_dict(_part(tensors, f"fold{number}"))
+def network_key(fold: int, member: int) -> str:
+    """Under which name the weight file holds a fold's network number `member`, counted from 0."""
+    return f"fold{fold}-{member}" if member else f"fold{fold}"
+
+
+def _network(tensors: StateDict, key: str, zoom: float, manifest: BoneAgeManifest) -> BoneAgeNetwork:
+    network = BoneAgeNetwork(manifest.graph, width=manifest.width, zoom=zoom)
+    network.load_state_dict(_part(tensors, key))
     return network

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from imaging.bone_age.ensemble import PLAIN, View
 from imaging.bone_age.errors import BoneAgeNotInstalledError
 from imaging.errors import ModelFilesError
 from imaging.manifest import MANIFEST_NAME, SHIPPED_WEIGHTS
@@ -28,10 +29,12 @@ class BoneAgeManifest:
     """``lite0`` or ``residual``."""
     width: float
     """Factor of the networks' channels."""
-    zoom: float
-    """Factor by which the networks enlarge the picture first."""
+    zooms: tuple[float, ...]
+    """Of the networks of each fold, factors by which they enlarge the picture first."""
+    views: tuple[View, ...]
+    """Ways in which each network is shown a picture."""
     folds: tuple[int, ...]
-    """Numbers of the networks in the weight file."""
+    """Numbers of the folds whose networks are in the weight file."""
     fold_count: int
     """Into how many folds the hands were split."""
     preprocessing: str
@@ -75,17 +78,18 @@ def read_manifest(directory: Path | None = None) -> BoneAgeManifest:
 def _parse(folder: Path, document: dict[str, Any]) -> BoneAgeManifest:
     if document["schema"] != SCHEMA:
         raise ModelFilesError(f"The bone-age {MANIFEST_NAME} is not of schema {SCHEMA}.", remedy=_AGAIN)
-    interval = document["interval"]
+    interval, network = document["interval"], document["network"]
     manifest = BoneAgeManifest(
         name=str(document["name"]),
         version=str(document["version"]),
         weights=folder / str(document["weights"]),
         sha256=str(document["sha256"]),
-        graph=str(document["network"]["graph"]),
-        width=float(document["network"]["width"]),
-        zoom=float(document["network"].get("zoom", 1.0)),
-        folds=tuple(int(number) for number in document["network"]["folds"]),
-        fold_count=int(document["network"]["fold_count"]),
+        graph=str(network["graph"]),
+        width=float(network["width"]),
+        zooms=tuple(float(zoom) for zoom in network.get("zooms") or (network.get("zoom", 1.0),)),
+        views=tuple(View(**view) for view in network["views"]) if "views" in network else PLAIN,
+        folds=tuple(int(number) for number in network["folds"]),
+        fold_count=int(network["fold_count"]),
         preprocessing=str(document["preprocessing"]),
         factor_with_sex=float(interval["factor_with_sex"]),
         factor_without_sex=float(interval["factor_without_sex"]),
@@ -94,6 +98,11 @@ def _parse(folder: Path, document: dict[str, Any]) -> BoneAgeManifest:
         interval_meaning=str(interval["meaning"]),
         document=document,
     )
-    if not manifest.folds or min(manifest.factor_with_sex, manifest.factor_without_sex) <= 0:
-        raise ValueError("no network, or a factor that is not positive")
+    if (
+        not manifest.folds
+        or not manifest.zooms
+        or not manifest.views
+        or min(manifest.factor_with_sex, manifest.factor_without_sex) <= 0
+    ):
+        raise ValueError("no network, no view, or a factor that is not positive")
     return manifest

@@ -115,16 +115,3 @@ class BoneAgeRegressor(pl.LightningModule):
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def predict(network: BoneAgeNetwork, pictures: Tensor, sex: Tensor, *, batch_size: int = 128) -> tuple[Tensor, Tensor]:
-    """Months [n] and scales [n] of pictures uint8 [n, S, S], the mean of each picture and its mirror image."""
-    network.eval()
-    means, scales = [], []
-    with torch.inference_mode():
-        for start in range(0, len(pictures), batch_size):
-            images = pictures[start : start + batch_size, None].float() / 255.0
-            several = [network(view, sex[start : start + batch_size]) for view in (images, images.flip(3))]
-            means.append(torch.stack([mean for mean, _ in several]).mean(dim=0))
-            scales.append(torch.stack([scale for _, scale in several]).mean(dim=0))
-    return torch.cat(means), torch.cat(scales)

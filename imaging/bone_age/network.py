@@ -129,12 +129,21 @@ class BoneAgeNetwork(nn.Module):
         Returns:
             Months [B], and the scale [B] in months of a Laplace distribution about them.
         """
+        return self.judge(self.look(images), sex)
+
+    def look(self, images: Tensor) -> Tensor:
+        """What is seen in images as `forward` takes them, [B, P] float32: the costly part, which needs no sex."""
         if self.zoom != 1.0:
             side = ENLARGED_TO * round(images.shape[-1] * self.zoom / ENLARGED_TO)
             images = functional.interpolate(images, size=(side, side), mode="bilinear", align_corners=False)
         maps = self.features(images)
         parts = [pool for level in maps for pool in (level.mean((2, 3)), level.amax((2, 3)))]
-        pooled = self.drop(self.norm(torch.cat(parts, dim=1).float()))
+        seen: Tensor = self.norm(torch.cat(parts, dim=1).float())
+        return seen
+
+    def judge(self, pooled: Tensor, sex: Tensor) -> tuple[Tensor, Tensor]:
+        """Months [B] and scale [B] of what `look` saw."""
+        pooled = self.drop(pooled)
         person = torch.stack((sex, sex.abs()), dim=1).to(pooled)
         hidden = functional.silu(self.hidden(torch.cat((pooled, person), dim=1)))
         mean, raw_scale = self.answer(hidden).float().unbind(dim=1)

@@ -15,19 +15,13 @@ from torch import Tensor
 
 from imaging.bone_age.conformal import LEVEL, conformal_factor, cross_fitted_cover
 from imaging.bone_age.data import Hands, folds_of, read_hands
-from imaging.bone_age.engine import INPUT_ID, BoneAgeEngine
+from imaging.bone_age.engine import INPUT_ID, BoneAgeEngine, network_key
+from imaging.bone_age.ensemble import VIEWS, Ensemble, View
 from imaging.bone_age.figures import table
 from imaging.bone_age.likeness import REFUSE_BELOW, HandLikeness, fit, small_pictures
 from imaging.bone_age.manifest import SCHEMA, WEIGHTS_NAME
 from imaging.bone_age.network import BoneAgeNetwork
-from imaging.bone_age.training import (
-    CONFIG_NAME,
-    NETWORK_NAME,
-    OUT_OF_FOLD,
-    RUN_NAME,
-    BoneAgeConfig,
-    make_network,
-)
+from imaging.bone_age.trainings import Training, check_together, finished_folds, network_of, training_in
 from imaging.manifest import MANIFEST_NAME
 from imaging.training.errors import TrainingDataError
 from imaging.yolov7.checkpoint import save_weights
@@ -45,8 +39,8 @@ LIMITS: Final = (
     "The truth is the radiologist's reading that came with each hand; it errs by months itself.",
     "Few infants and few hands near maturity: see the figures by age.",
     "Skeletal dysplasia, cast, hardware, oblique views and other populations were not measured.",
-    "Each hand's error is that of the one network that had not seen it; the mean of the networks, which answers in "
-    "use, was not seen by any hand as a whole and is expected to err no more.",
+    "Each hand's error is that of the networks that had not seen it; where several folds ship, the mean of all their "
+    "networks answers in use, which no hand could measure as a whole and which is expected to err no more.",
 )
 LICENCE: Final = (
     "RSNA 2017 Pediatric Bone Age Challenge; Halabi et al., Radiology 2019;290:498-503, "
@@ -60,10 +54,10 @@ HELD_BACK: Final = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Fold:
-    """One trained network and what it answered for the hands it had not seen."""
+    """The networks that had not seen a fold's hands, and what they answer for them together."""
 
     number: int
-    network: BoneAgeNetwork
+    networks: tuple[BoneAgeNetwork, ...]
     hands: Hands
     months: NDArray[np.float64]
     scales: NDArray[np.float64]
@@ -77,23 +71,23 @@ def picture_digests(pictures: NDArray[np.uint8]) -> NDArray[np.int64]:
     return np.array(found, dtype=np.int64)
 
 
-def finished_folds(run_dir: Path) -> tuple[int, ...]:
-    """Numbers of the folds of a run whose network and answers are there."""
-    found = [
-        int(path.parent.name.removeprefix("fold-"))
-        for path in run_dir.glob(f"fold-*/{OUT_OF_FOLD}")
-        if path.parent.name.removeprefix("fold-").isdigit() and (path.parent / NETWORK_NAME).is_file()
-    ]
-    return tuple(sorted(found))
-
-
 def release(
-    run_dir: Path, data: Path, weights_out: Path, *, command: str = "", report: Callable[[str], None] = print
+    run_dir: Path,
+    data: Path,
+    weights_out: Path,
+    *,
+    beside: Sequence[Path] = (),
+    views: Sequence[View] = VIEWS,
+    command: str = "",
+    report: Callable[[str], None] = print,
 ) -> Path:
     """Write the weights and the manifest of the folds that are finished; one is enough.
 
     Args:
         run_dir: folder with ``fold-N`` of `imaging.bone_age.training.train_folds`.
+        beside: further trainings whose networks of the same folds answer together with those of `run_dir`. They had
+            the same folds, or a whole part of as many: fold 4 of 9 lies within fold 1 of 3.
+        views: ways in which each network is shown a picture.
         data: the hands they were trained on.
         weights_out: folder of the release, made when it is not there.
         command: how the release was made, for the manifest.
@@ -108,68 +102,49 @@ def release(
     numbers = finished_folds(run_dir)
     if not numbers:
         raise TrainingDataError("no fold is finished in the training folder", "train first, or wait for the first fold")
-    config = _config(run_dir, numbers)
+    trainings = [training_in(folder, numbers if folder == run_dir else None) for folder in (run_dir, *beside)]
+    config = trainings[0].config
+    check_together(trainings)
     hands = read_hands(data, limit=config.limit)
-    folds = [_fold(run_dir, number, hands, config) for number in numbers]
     report(f"folds {', '.join(map(str, numbers))} of {config.folds}")
+    folds = []
+    for number in numbers:
+        report(f"fold {number}: {len(trainings)} networks, {len(views)} views of each hand they have not seen")
+        folds.append(_fold(trainings, number, hands, views))
     likeness, refused = _likeness(hands)
     report(f"likeness: {refused['refused']} of {refused['n']} held-back hands refused")
     tensors: dict[str, Tensor] = {"learnt": torch.from_numpy(np.sort(picture_digests(hands.pictures)))}
     tensors |= {f"likeness.{name}": value for name, value in likeness.state().items()}
     for fold in folds:
-        tensors |= {f"fold{fold.number}.{name}": value for name, value in fold.network.state_dict().items()}
+        for member, network in enumerate(fold.networks):
+            key = network_key(fold.number, member)
+            tensors |= {f"{key}.{name}": value for name, value in network.state_dict().items()}
     weights_out.mkdir(parents=True, exist_ok=True)
     digest = save_weights(weights_out / WEIGHTS_NAME, tensors, {"schema": SCHEMA, "name": NAME})
-    document = _document(folds, hands, config, digest, command, refused)
-    document["training"]["start"] = _start(run_dir)
+    document = _document(folds, hands, trainings, views, digest, command, refused)
     _write(weights_out, document)
-    drift = _drift(weights_out, folds[0], folds)
+    drift = _drift(weights_out, folds, views)
     document["network"]["half_precision_drift_months"] = drift
     _write(weights_out, document)
     report(document["validation"])
     return weights_out
 
 
-def _config(run_dir: Path, numbers: Sequence[int]) -> BoneAgeConfig:
-    """The configuration that all finished folds share."""
-    found = []
-    for number in numbers:
-        try:
-            given = json.loads((run_dir / f"fold-{number}" / CONFIG_NAME).read_text(encoding="utf-8"))
-            found.append(BoneAgeConfig(**given))
-        except (OSError, ValueError, TypeError) as error:
-            raise TrainingDataError(f"the configuration of fold {number} cannot be read", "train it again") from error
-    if any(one != found[0] for one in found):
-        raise TrainingDataError("the folds were trained with different configurations", "train them again as one run")
-    return found[0]
-
-
-def _fold(run_dir: Path, number: int, hands: Hands, config: BoneAgeConfig) -> Fold:
-    folder = run_dir / f"fold-{number}"
-    unseen = hands.take(folds_of(hands.ids, config.folds) == number)
-    network = make_network(config, started=False)
-    try:
-        network.load_state_dict(torch.load(folder / NETWORK_NAME, map_location="cpu", weights_only=True))
-        with np.load(folder / OUT_OF_FOLD, allow_pickle=False) as stored:
-            answers = {name: stored[name] for name in stored.files}
-        same = np.array_equal(answers.pop("ids").astype(str), unseen.ids.astype(str))
-        told = {name: np.asarray(values, dtype=np.float64) for name, values in answers.items()}
-        fold = Fold(
-            number=number,
-            network=network.eval().requires_grad_(False),
-            hands=unseen,
-            months=told["months"],
-            scales=told["scale"],
-            months_without_sex=told["months_without_sex"],
-            scales_without_sex=told["scale_without_sex"],
-        )
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
-        raise TrainingDataError(f"the files of fold {number} cannot be read", "train that fold again") from error
-    if not same:
-        raise TrainingDataError(
-            f"the hands of fold {number} are not those of this data", "give the data that the folds were trained on"
-        )
-    return fold
+def _fold(trainings: Sequence[Training], number: int, hands: Hands, views: Sequence[View]) -> Fold:
+    unseen = hands.take(folds_of(hands.ids, trainings[0].config.folds) == number)
+    networks = tuple(network_of(training, number % training.config.folds, hands) for training in trainings)
+    sexes = (torch.from_numpy(unseen.sex), torch.zeros(len(unseen)))
+    told = Ensemble(networks, views).answers(torch.from_numpy(unseen.pictures), sexes)
+    (months, scales), (months_blind, scales_blind) = ([part.double().numpy() for part in one] for one in told)
+    return Fold(
+        number=number,
+        networks=networks,
+        hands=unseen,
+        months=months,
+        scales=scales,
+        months_without_sex=months_blind,
+        scales_without_sex=scales_blind,
+    )
 
 
 def _likeness(hands: Hands) -> tuple[HandLikeness, dict[str, Any]]:
@@ -183,22 +158,16 @@ def _likeness(hands: Hands) -> tuple[HandLikeness, dict[str, Any]]:
     return found, {"refuse_below": REFUSE_BELOW, "n_described": middle - held, "n": held, "refused": refused}
 
 
-def _start(run_dir: Path) -> str:
-    """What the networks began with, as noted when their training began."""
-    try:
-        return str(json.loads((run_dir / RUN_NAME).read_text(encoding="utf-8"))["start"])
-    except (OSError, ValueError, KeyError) as error:
-        raise TrainingDataError(f"the training folder's {RUN_NAME} cannot be read", "train again") from error
-
-
 def _document(
     folds: Sequence[Fold],
     hands: Hands,
-    config: BoneAgeConfig,
+    trainings: Sequence[Training],
+    views: Sequence[View],
     digest: str,
     command: str,
     refused: Mapping[str, Any],
 ) -> dict[str, Any]:
+    config = trainings[0].config
     months = np.concatenate([fold.hands.months for fold in folds])
     sex = np.concatenate([fold.hands.sex for fold in folds])
     known = _measured([fold.months for fold in folds], [fold.scales for fold in folds], months, sex)
@@ -215,10 +184,11 @@ def _document(
         "network": {
             "graph": config.graph,
             "width": config.width,
-            "zoom": config.zoom,
+            "zooms": [training.config.zoom for training in trainings],
+            "views": [asdict(view) for view in views],
             "folds": [fold.number for fold in folds],
             "fold_count": config.folds,
-            "answer": "mean over the networks and over each picture and its mirror image",
+            "answer": "mean over the networks, each shown the picture in every view",
         },
         "preprocessing": INPUT_ID,
         "standard": STANDARD,
@@ -238,6 +208,8 @@ def _document(
             "created": datetime.now(UTC).date().isoformat(),
             "command": command,
             "config": asdict(config),
+            "start": trainings[0].start,
+            "beside": [{"config": asdict(one.config), "start": one.start} for one in trainings[1:]],
             "torch": torch.__version__.split("+")[0],
             "data": {
                 "n": len(hands),
@@ -272,14 +244,13 @@ def _measured(
     return {"factor": round(factor, 6), "figures": figures}
 
 
-def _drift(weights_out: Path, sample: Fold, folds: Sequence[Fold]) -> float:
+def _drift(weights_out: Path, folds: Sequence[Fold], views: Sequence[View]) -> float:
     """Largest change of an answer, months, by storing the weights in half precision; on up to 100 hands."""
     engine = BoneAgeEngine.load(weights_out)
-    pictures, sex = sample.hands.pictures[:100], sample.hands.sex[:100]
-    images, people = torch.from_numpy(pictures[:, None]).float() / 255.0, torch.from_numpy(sex)
-    with torch.inference_mode():
-        exact = torch.stack([fold.network(view, people)[0] for fold in folds for view in (images, images.flip(3))])
-    return round(float(np.abs(engine.answers(pictures, sex).months - exact.mean(dim=0).clamp(0, 240).numpy()).max()), 4)
+    pictures, sex = folds[0].hands.pictures[:100], folds[0].hands.sex[:100]
+    exact = Ensemble([network for fold in folds for network in fold.networks], views)
+    [(months, _)] = exact.answers(torch.from_numpy(pictures), [torch.from_numpy(sex)])
+    return round(float(np.abs(engine.answers(pictures, sex).months - months.clamp(0, 240).double().numpy()).max()), 4)
 
 
 def _write(folder: Path, document: Mapping[str, Any]) -> None:

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from imaging.bone_age.data import Hands, folds_of, read_hands
-from imaging.bone_age.module import BoneAgeRegressor, HandsModule, predict
+from imaging.bone_age.ensemble import Ensemble
+from imaging.bone_age.module import BoneAgeRegressor, HandsModule
 from imaging.bone_age.network import BoneAgeNetwork, Graph, LiteFeatures
 from imaging.manifest import read_manifest
 from imaging.training.errors import TrainingDataError
@@ -317,8 +318,9 @@ def _train_fold(
     network = module.network.float().cpu()
     held_out = hands.take(unseen)
     answers: dict[str, Any] = {}
-    for name, sex in (("", held_out.sex), ("_without_sex", np.zeros_like(held_out.sex))):
-        months, scales = predict(network, torch.from_numpy(held_out.pictures), torch.from_numpy(sex))
+    sexes = (torch.from_numpy(held_out.sex), torch.zeros(len(held_out)))
+    told = Ensemble([network]).answers(torch.from_numpy(held_out.pictures), sexes)
+    for name, (months, scales) in zip(("", "_without_sex"), told, strict=True):
         answers |= {f"months{name}": months.numpy(), f"scale{name}": scales.numpy()}
     torch.save(network.state_dict(), folder / NETWORK_NAME)
     (folder / CONFIG_NAME).write_text(json.dumps(asdict(config), indent=1), encoding="utf-8")
