@@ -38,7 +38,7 @@ app = typer.Typer(
     " Investigational, not for diagnostic use.",
     epilog="Exit codes: 0 done, 2 wrong usage, 3 image unreadable or refused, 4 record unreadable, 5 nothing to assess,"
     " 6 model or evidence broken, 7 output not written, 8 server does not answer or refuses,"
-    " 9 workers or cluster failed, 10 gate refused, 70 internal error.",
+    " 9 workers or cluster failed, 10 gate refused, 11 drift alarm, 70 internal error.",
 )
 app.add_typer(train_app, name="train")
 app.add_typer(evaluate_app, name="evaluate")
