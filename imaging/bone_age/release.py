@@ -21,7 +21,14 @@ from imaging.bone_age.figures import table
 from imaging.bone_age.likeness import REFUSE_BELOW, HandLikeness, fit, small_pictures
 from imaging.bone_age.manifest import SCHEMA, WEIGHTS_NAME
 from imaging.bone_age.network import BoneAgeNetwork
-from imaging.bone_age.trainings import Training, check_together, finished_folds, network_of, training_in
+from imaging.bone_age.trainings import (
+    Training,
+    answers_of,
+    check_together,
+    finished_folds,
+    network_of,
+    training_in,
+)
 from imaging.manifest import MANIFEST_NAME
 from imaging.training.errors import TrainingDataError
 from imaging.yolov7.checkpoint import save_weights
@@ -132,18 +139,20 @@ def release(
 
 def _fold(trainings: Sequence[Training], number: int, hands: Hands, views: Sequence[View]) -> Fold:
     unseen = hands.take(folds_of(hands.ids, trainings[0].config.folds) == number)
-    networks = tuple(network_of(training, number % training.config.folds, hands) for training in trainings)
-    sexes = (torch.from_numpy(unseen.sex), torch.zeros(len(unseen)))
-    told = Ensemble(networks, views).answers(torch.from_numpy(unseen.pictures), sexes)
-    (months, scales), (months_blind, scales_blind) = ([part.double().numpy() for part in one] for one in told)
+    networks, told = [], []
+    for training in trainings:
+        part = number % training.config.folds
+        networks.append(network_of(training, part, hands))
+        told.append(answers_of(training, part, networks[-1], unseen, views))
+    months, scales, months_without_sex, scales_without_sex = np.mean(told, axis=0)
     return Fold(
         number=number,
-        networks=networks,
+        networks=tuple(networks),
         hands=unseen,
         months=months,
         scales=scales,
-        months_without_sex=months_blind,
-        scales_without_sex=scales_blind,
+        months_without_sex=months_without_sex,
+        scales_without_sex=scales_without_sex,
     )
 
 

@@ -1,14 +1,17 @@
 """Finished trainings, as a release finds them: what was done, and the networks that had not seen a fold's hands."""
 
+import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from imaging.bone_age.data import Hands, folds_of
+from imaging.bone_age.ensemble import Ensemble, View
 from imaging.bone_age.network import BoneAgeNetwork
 from imaging.bone_age.training import (
     CONFIG_NAME,
@@ -101,3 +104,25 @@ def network_of(training: Training, number: int, hands: Hands) -> BoneAgeNetwork:
             f"the hands of fold {number} are not those of this data", "give the data that the folds were trained on"
         )
     return network.eval().requires_grad_(False)
+
+
+def answers_of(
+    training: Training, number: int, network: BoneAgeNetwork, unseen: Hands, views: Sequence[View]
+) -> NDArray[np.float64]:
+    """Months and scales of hands that a fold's network has not seen, then the same without their sex: [4, n].
+
+    Many views take minutes, so they are kept beside the network and used again for the same network, hands and views.
+    """
+    folder = training.folder / f"fold-{number}"
+    identity = hashlib.sha256((folder / NETWORK_NAME).read_bytes())
+    identity.update(json.dumps([[asdict(view) for view in views], unseen.ids.tolist(), unseen.sha256]).encode())
+    path = folder / f"views-{identity.hexdigest()[:16]}.npy"
+    if path.is_file():
+        return np.asarray(np.load(path, allow_pickle=False), dtype=np.float64)
+    sexes = (torch.from_numpy(unseen.sex), torch.zeros(len(unseen)))
+    told = Ensemble([network], views).answers(torch.from_numpy(unseen.pictures), sexes)
+    answers = np.stack([part.double().numpy() for one in told for part in one])
+    partial = path.with_suffix(".partial.npy")
+    np.save(partial, answers)
+    partial.replace(path)
+    return answers
