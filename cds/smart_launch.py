@@ -2,25 +2,28 @@
 
 EHR launch of HL7 SMART App Launch 2.2: the EHR opens ``/launch?iss=...&launch=...``; its endpoints are read from
 ``iss``/.well-known/smart-configuration; the browser goes there and comes back with a code; the code is exchanged (PKCE,
-S256) for a token and the logical id of the patient. Only listed servers are asked at all. The token stays in this
-process: the browser holds a random cookie and the number of the launch, which opens nothing without it.
+S256) for a token and the logical id of the patient. Only listed servers are asked at all. The token stays here, sealed:
+the browser holds a random cookie and the number of the launch, which opens nothing without it.
 """
 
 import re
 import secrets
-import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
+import orjson
 from pydantic import SecretStr
+from starlette.concurrency import run_in_threadpool
 
 from cds.errors import LaunchRefusedError, SettingsError
 from cds.fhir_source import trusted_authorities
 from cds.security.authorization_code import Begun, Pending, authorisation_address, challenge, code_of, digest, exchange
 from cds.security.authorization_code import endpoints as endpoints_of
+from cds.security.lockers import Lockers
 from cds.security.pinning import named_by_requests, named_by_servers
 from cds.settings import Settings
+from cds.store.database import Database
 from fhir_adapters.client.addresses import base_address
 from fhir_adapters.client.auth import ASSERTION_TYPE, DEFAULT_LIFE_S, WELL_KNOWN, BackendServices
 from fhir_adapters.client.fetch import READ_SCOPE_TYPES
@@ -34,8 +37,10 @@ from fhir_adapters.shapes import as_number, as_text
 LONGEST_S = 8 * 3600.0
 """A launch is forgotten after a working day, however long its token lasts."""
 CAPACITY = 1000
-"""Launches at once; the oldest makes room."""
+"""Launches at once; the one that would be forgotten first makes room."""
 MAX_LAUNCH = 4096
+LAUNCHED = "launched"
+"""Kind of the lockers that launches lie in."""
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 SCOPE = " ".join(("launch", *(f"patient/{name}.rs" for name in (*READ_SCOPE_TYPES, *IMAGE_SCOPE_TYPES))))
 """What is asked for by default: the launch's patient, and read access to the types that are read."""
@@ -84,11 +89,14 @@ class _Launching:
 class SmartLaunches:
     """Launches under way, and those that succeeded."""
 
-    def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, settings: Settings, *, lockers: Lockers | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
         """Prepare.
 
         Args:
             settings: client id, key, allowed servers.
+            lockers: where launches lie; None for this process only.
             clock: seconds since 1970.
 
         Raises:
@@ -109,9 +117,8 @@ class SmartLaunches:
         key = settings.smart_key_file
         self._signer = None if key is None else BackendServices(self._client_id, load_key(key))
         self._clock = clock
-        self._pending: Pending[_Launching] = Pending(clock=clock)
-        self._launched: dict[str, Launched] = {}
-        self._lock = threading.Lock()
+        self._lockers = lockers or Lockers(clock=clock)
+        self._pending = Pending(_Launching, kind="launching", lockers=self._lockers, clock=clock)
 
     async def begin(self, query: Mapping[str, str], *, redirect: str, actor: str, browser: str) -> str:
         """Where the browser goes to be let in by the EHR.
@@ -125,6 +132,7 @@ class SmartLaunches:
         Raises:
             LaunchRefusedError: the server is not listed, or cannot launch.
             FhirError: it does not answer.
+            StoreError: the launch cannot be kept.
         """
         server, launch = self._listed(query.get("iss", "")), query.get("launch", "")
         if not 1 <= len(launch) <= MAX_LAUNCH or not launch.isprintable():
@@ -133,7 +141,7 @@ class SmartLaunches:
             found = (await http.get(WELL_KNOWN, accept="application/json", anonymous=True)).json()
         authorise, token = endpoints_of(found)
         what = _Launching(server=server, token_endpoint=token, redirect=redirect, actor=actor)
-        state, verifier = self._pending.begin(what, browser=browser)
+        state, verifier = await run_in_threadpool(self._pending.begin, what, browser=browser)
         return authorisation_address(
             authorise,
             {
@@ -160,8 +168,9 @@ class SmartLaunches:
         Raises:
             LaunchRefusedError: the launch was not begun here by this browser, or the EHR refuses it.
             FhirError: the EHR does not answer.
+            StoreError: the store does not answer.
         """
-        begun = self._pending.take(query.get("state", ""), browser=browser)
+        begun = await run_in_threadpool(self._pending.take, query.get("state", ""), browser=browser)
         code = code_of(query)
         if begun.what.actor != actor:
             raise LaunchRefusedError("Somebody else began this launch.", remedy=_AGAIN)
@@ -182,7 +191,7 @@ class SmartLaunches:
             actor=actor,
             browser=begun.browser,
         )
-        self._keep(launched)
+        await run_in_threadpool(self._keep, launched, browser)
         return launched
 
     def find(self, launch_id: str, *, actor: str, browser: str) -> Launched:
@@ -190,8 +199,10 @@ class SmartLaunches:
 
         Raises:
             LaunchRefusedError: there is none, or its token has ended.
+            StoreError: the store does not answer.
         """
-        found = self._launched.get(launch_id)
+        content = self._lockers.look(LAUNCHED, _secret(launch_id, browser))
+        found = None if content is None else _launched(content)
         if found is None or found.actor != actor or found.browser != digest(browser):
             raise LaunchRefusedError("There is no such launch.", remedy=_AGAIN)
         if found.ends <= self._clock():
@@ -237,21 +248,35 @@ class SmartLaunches:
             max_body_bytes=1 << 20,
         )
 
-    def _keep(self, launched: Launched) -> None:
-        now = self._clock()
-        with self._lock:
-            for key in [key for key, one in self._launched.items() if one.ends <= now]:
-                del self._launched[key]
-            while len(self._launched) >= CAPACITY:
-                del self._launched[next(iter(self._launched))]
-            self._launched[launched.id] = launched
+    def _keep(self, launched: Launched, browser: str) -> None:
+        content = orjson.dumps(asdict(launched) | {"token": launched.token.get_secret_value()})
+        ends = self._clock() + LONGEST_S  # longer than its token, so that it can be said that this has ended
+        secret = _secret(launched.id, browser)
+        self._lockers.keep(LAUNCHED, secret, content, ends=ends, capacity=CAPACITY)
 
 
-def build_launches(settings: Settings) -> SmartLaunches | None:
+def _secret(launch_id: str, browser: str) -> str:
+    """Opens a launch: the browser's cookie, since the number stands in an address."""
+    return f"{launch_id}\0{browser}"
+
+
+def _launched(content: bytes) -> Launched | None:
+    try:
+        found = orjson.loads(content)
+        return Launched(**found | {"token": SecretStr(found["token"])})
+    except (ValueError, TypeError, KeyError):  # another version of the program kept it
+        return None
+
+
+def build_launches(settings: Settings, database: Database | None = None) -> SmartLaunches | None:
     """What the settings ask for; None where no EHR launches the form.
+
+    Args:
+        settings: client id, key, allowed servers.
+        database: holds the launches, sealed; None for this process only.
 
     Raises:
         SettingsError: a listed server is no usable address.
         ClientAuthError: the key cannot be used.
     """
-    return None if settings.smart_client_id is None else SmartLaunches(settings)
+    return None if settings.smart_client_id is None else SmartLaunches(settings, lockers=Lockers(database))

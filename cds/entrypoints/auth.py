@@ -203,7 +203,10 @@ def mount_login(app: FastAPI, gate: AccessGate, trail: AuditTrail | None = None,
 
     @app.post("/logout", include_in_schema=False)
     async def log_out(request: Request) -> Response:
-        gate.log_out(request.cookies.get(COOKIE, ""))
+        try:
+            await gate.log_out(request.cookies.get(COOKIE, ""))
+        except Exception as error:
+            return problem_response(explain(error))
         response = RedirectResponse("/login", status_code=303)
         response.delete_cookie(COOKIE, path="/")
         return response
@@ -223,10 +226,11 @@ async def logged_in(
 
     Raises:
         AuditError: it cannot be recorded.
+        StoreError: the session cannot be kept.
     """
     await run_in_threadpool(record_access, trail, login_entry(request, principal))
     response = RedirectResponse(_within(target), status_code=303)
-    session = gate.begin(principal)
+    session = await gate.begin(principal)
     response.set_cookie(COOKIE, session, httponly=True, samesite="lax", secure=request.url.scheme == "https", path="/")
     return response
 

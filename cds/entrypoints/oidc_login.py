@@ -23,9 +23,11 @@ from cds.errors import LaunchRefusedError, SettingsError, UnauthorisedError, err
 from cds.fhir_source import trusted_authorities
 from cds.security.access import AccessGate
 from cds.security.authorization_code import Pending, authorisation_address, challenge, code_of, endpoints, exchange
+from cds.security.lockers import Lockers
 from cds.security.oidc import OidcTrust, build_oidc
 from cds.security.roles import Principal
 from cds.settings import Settings
+from cds.store.database import Database
 from fhir_adapters.client.http import HttpClient
 from fhir_adapters.client.retrying import RetryPolicy
 from fhir_adapters.shapes import as_text
@@ -46,12 +48,13 @@ class _Begun:
 class OidcLogin:
     """Logins at one issuer."""
 
-    def __init__(self, settings: Settings, trust: OidcTrust) -> None:
+    def __init__(self, settings: Settings, trust: OidcTrust, lockers: Lockers | None = None) -> None:
         """Prepare.
 
         Args:
             settings: issuer, client id and its secret.
             trust: checks identity tokens.
+            lockers: where logins under way lie; None for this process only.
 
         Raises:
             SettingsError: the file with the secret cannot be read.
@@ -60,7 +63,7 @@ class OidcLogin:
         self._issuer, self._client_id = (settings.oidc_issuer or "").rstrip("/"), settings.oidc_client_id or ""
         self._secret = _secret(settings)
         self._trust = trust
-        self._pending: Pending[_Begun] = Pending()
+        self._pending = Pending(_Begun, kind="login", lockers=lockers or Lockers())
 
     async def begin(self, *, redirect: str, target: str, browser: str) -> str:
         """Where the browser goes to log in.
@@ -73,6 +76,7 @@ class OidcLogin:
         Raises:
             LaunchRefusedError: the issuer cannot be used for this.
             FhirError: it does not answer.
+            StoreError: the login cannot be kept.
         """
         async with self._http() as http:
             found = (await http.get(".well-known/openid-configuration", accept="application/json")).json()
@@ -82,7 +86,7 @@ class OidcLogin:
             )
         authorise, token = endpoints(found)
         begun = _Begun(token_endpoint=token, redirect=redirect, target=target, nonce=secrets.token_urlsafe(32))
-        state, verifier = self._pending.begin(begun, browser=browser)
+        state, verifier = await run_in_threadpool(self._pending.begin, begun, browser=browser)
         return authorisation_address(
             authorise,
             {
@@ -109,7 +113,8 @@ class OidcLogin:
                 token cannot be trusted or gives no role here.
             FhirError: the issuer does not answer.
         """
-        begun = self._pending.take(request.query_params.get("state", ""), browser=browser)
+        state = request.query_params.get("state", "")
+        begun = await run_in_threadpool(self._pending.take, state, browser=browser)
         form = {
             "grant_type": "authorization_code",
             "code": code_of(request.query_params),
@@ -149,8 +154,12 @@ class OidcLogin:
         return "Basic " + base64.b64encode(pair.encode()).decode()
 
 
-def build_oidc_login(settings: Settings) -> OidcLogin | None:
+def build_oidc_login(settings: Settings, database: Database | None = None) -> OidcLogin | None:
     """The login that the settings ask for; None where browsers log in with a key or a token.
+
+    Args:
+        settings: issuer, client id and its secret.
+        database: holds logins under way; None for this process only.
 
     Raises:
         SettingsError: the issuer is set in part only, or the secret cannot be read.
@@ -162,7 +171,7 @@ def build_oidc_login(settings: Settings) -> OidcLogin | None:
         raise SettingsError(
             "A client id of OpenID Connect is set, but no issuer.", remedy="Set FRACTURE_CDS_OIDC_ISSUER as well."
         )
-    return OidcLogin(settings, trust)
+    return OidcLogin(settings, trust, Lockers(database))
 
 
 def mount_oidc_login(

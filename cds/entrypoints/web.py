@@ -80,12 +80,13 @@ def create_app(
     from cds.entrypoints.evidence_web import mount_evidence
     from cds.entrypoints.form import discard_uploads, mount_form
 
+    database = None if store is None else store.database
     service = Service(
         settings=settings,
         engines=engines or build_engines(settings),
         audit=audit or build_audit_trail(settings, store),
         store=store,
-        launches=build_launches(settings),
+        launches=build_launches(settings, database),
     )
     if service.engines.models is not None:
         service.engines.models.tell = partial(service.metrics.model_failed, where="web")
@@ -109,10 +110,10 @@ def create_app(
         responses=problems(422),
         lifespan=lifespan,
     )
-    gate = build_gate(settings, None if store is None else store.database)
+    gate = build_gate(settings, database)
     check_bind(settings, gate)
     install_problem_handlers(app)
-    oidc_login = build_oidc_login(settings)
+    oidc_login = build_oidc_login(settings, database)
     mount_login(app, gate, service.audit, oidc=oidc_login is not None)
     mount_oidc_login(app, settings, oidc_login, gate, service.audit)
     mount_launch(app, settings, service.launches, service.audit)

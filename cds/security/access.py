@@ -7,6 +7,7 @@ service is open, as clinician, and for this machine only: `check_bind` refuses t
 
 import hmac
 import ipaddress
+import json
 import time
 from collections.abc import Callable
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from starlette.requests import HTTPConnection
 from cds.errors import ForbiddenError, SettingsError, TooManyRequestsError, UnauthorisedError
 from cds.security.api_keys import PREFIX, ApiKeys
 from cds.security.limits import RateLimit
+from cds.security.lockers import Lockers
 from cds.security.oidc import OidcTrust, build_oidc
 from cds.security.roles import Principal, PrincipalKind, Role, tail
 from cds.security.secrets import access_token, weak_secret
@@ -40,6 +42,8 @@ class AccessGate:
         keys: ApiKeys | None = None,
         oidc: OidcTrust | None = None,
         session_hours: float = 10.0,
+        lockers: Lockers | None = None,
+        bound_to: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Prepare.
@@ -49,12 +53,14 @@ class AccessGate:
             keys: API keys; None where nothing is kept.
             oidc: the issuer whose tokens are accepted.
             session_hours: how long a browser stays logged in.
+            lockers: where sessions lie; None for this process only.
+            bound_to: sessions begun with another value are over.
             clock: seconds since 1970.
         """
         self._token = token
         self._keys = keys
         self._oidc = oidc
-        self._sessions = Sessions(lasts_s=session_hours * 3600, clock=clock)
+        self._sessions = Sessions(lasts_s=session_hours * 3600, lockers=lockers, bound_to=bound_to, clock=clock)
         self._failures = RateLimit(FAILURES_PER_MINUTE, per_s=60, clock=clock)
         self._open = token is None and oidc is None and (keys is None or not keys.configured())
 
@@ -109,13 +115,21 @@ class AccessGate:
             raise UnauthorisedError
         return principal
 
-    def begin(self, principal: Principal) -> str:
-        """A new session for a browser of somebody who is known; returns the value of its cookie."""
-        return self._sessions.begin(principal)
+    async def begin(self, principal: Principal) -> str:
+        """A new session for a browser of somebody who is known; returns the value of its cookie.
 
-    def log_out(self, session: str) -> None:
-        """End a session."""
-        self._sessions.end(session)
+        Raises:
+            StoreError: it cannot be kept.
+        """
+        return await run_in_threadpool(self._sessions.begin, principal)
+
+    async def log_out(self, session: str) -> None:
+        """End a session.
+
+        Raises:
+            StoreError: the store does not answer.
+        """
+        await run_in_threadpool(self._sessions.end, session)
 
     async def _holder(self, credential: str) -> Principal | None:
         if not credential:
@@ -133,12 +147,13 @@ class AccessGate:
         return None
 
     async def _of_session(self, session: str) -> Principal:
-        principal = self._sessions.principal(session)
+        principal = await run_in_threadpool(self._sessions.principal, session)
         if principal is not None and principal.kind is PrincipalKind.API_KEY and self._keys is not None:
             # A key that was revoked a moment ago ends the sessions it began.
             principal = await run_in_threadpool(self._keys.still, principal.credential_id or "")
+            if principal is None:
+                await self.log_out(session)
         if principal is None:
-            self._sessions.end(session)
             raise UnauthorisedError
         return principal
 
@@ -158,18 +173,27 @@ def build_gate(settings: Settings, database: Database | None) -> AccessGate:
 
     Args:
         settings: access token, issuer, length of sessions.
-        database: holds the API keys; None where nothing is kept.
+        database: holds the API keys and the sessions; None where nothing is kept.
 
     Raises:
         SettingsError: a setting cannot be used.
         StoreError: the keys cannot be read.
     """
+    token = access_token(settings)
     return AccessGate(
-        token=access_token(settings),
+        token=token,
         keys=None if database is None else ApiKeys(database),
         oidc=build_oidc(settings),
         session_hours=settings.session_hours,
+        lockers=Lockers(database),
+        bound_to=_credentials(settings, token),
     )
+
+
+def _credentials(settings: Settings, token: str | None) -> str:
+    """What sessions were begun with: a new access token, issuer or table of roles ends them at the next start."""
+    parts = [token, settings.oidc_issuer, settings.oidc_audience, settings.oidc_client_id, settings.oidc_role_claim]
+    return json.dumps([*parts, sorted(settings.oidc_roles.items())])
 
 
 def check_bind(settings: Settings, gate: AccessGate) -> None:

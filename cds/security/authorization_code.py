@@ -1,14 +1,13 @@
 """The authorization code flow of OAuth 2.0 with PKCE (RFC 6749, 7636), as this service begins and ends it as a client.
 
-What was begun is remembered in this process for some minutes, under the digest of its ``state``: once, and only for the
-browser that began it, which shows a cookie of its own. Codes and tokens appear in no log and in no address of ours.
+What was begun lies for some minutes in a locker that only its ``state`` opens: once, and only for the browser that
+began it, which shows a cookie of its own. Codes and tokens appear in no log and in no address of ours.
 """
 
 import base64
 import hashlib
 import re
 import secrets
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,8 +15,10 @@ from typing import Generic, TypeVar
 
 import httpx
 import orjson
+from pydantic import TypeAdapter, ValidationError
 
 from cds.errors import LaunchRefusedError
+from cds.security.lockers import Lockers
 from fhir_adapters.client.addresses import require_private
 from fhir_adapters.client.http import HttpClient
 from fhir_adapters.errors import ServerAddressError
@@ -43,21 +44,24 @@ class Begun(Generic[T]):
     """``code_verifier``, which only this service knows."""
     browser: str
     """Digest of the browser's cookie."""
-    ends: float
 
 
 class Pending(Generic[T]):
     """Logins under way."""
 
-    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
-        """Begin with none.
+    def __init__(self, of: type[T], *, kind: str, lockers: Lockers, clock: Callable[[], float] = time.time) -> None:
+        """Prepare.
 
         Args:
+            of: a dataclass: what is given to `begin`.
+            kind: of the lockers; one for each kind of login.
+            lockers: where they lie meanwhile.
             clock: seconds since 1970.
         """
+        self._form: TypeAdapter[Begun[T]] = TypeAdapter(Begun[of])  # type: ignore[valid-type]
+        self._kind = kind
+        self._lockers = lockers
         self._clock = clock
-        self._begun: dict[str, Begun[T]] = {}
-        self._lock = threading.Lock()
 
     def begin(self, what: T, *, browser: str) -> tuple[str, str]:
         """Remember a login.
@@ -68,17 +72,14 @@ class Pending(Generic[T]):
 
         Returns:
             ``state`` and ``code_verifier``.
+
+        Raises:
+            StoreError: it cannot be kept.
         """
         state, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
-        now = self._clock()
-        with self._lock:
-            for key in [key for key, one in self._begun.items() if one.ends <= now]:
-                del self._begun[key]
-            while len(self._begun) >= CAPACITY:
-                del self._begun[next(iter(self._begun))]
-            self._begun[digest(state)] = Begun(
-                what=what, verifier=verifier, browser=digest(browser), ends=now + LASTS_S
-            )
+        begun = Begun(what=what, verifier=verifier, browser=digest(browser))
+        ends = self._clock() + LASTS_S
+        self._lockers.keep(self._kind, state, self._form.dump_json(begun), ends=ends, capacity=CAPACITY)
         return state, verifier
 
     def take(self, state: str, *, browser: str) -> Begun[T]:
@@ -86,14 +87,21 @@ class Pending(Generic[T]):
 
         Raises:
             LaunchRefusedError: nothing was, it took too long, or another browser began it.
+            StoreError: the store does not answer.
         """
-        with self._lock:
-            found = self._begun.pop(digest(state), None)
-        if found is None or found.ends <= self._clock() or found.browser != digest(browser):
+        content = self._lockers.take(self._kind, state)
+        found = None if content is None else self._read(content)
+        if found is None or found.browser != digest(browser):
             raise LaunchRefusedError(
                 "This login was not begun here, was used before, or took too long.", remedy="Begin again."
             )
         return found
+
+    def _read(self, content: bytes) -> Begun[T] | None:
+        try:
+            return self._form.validate_json(content)
+        except ValidationError:  # another version of the program began it
+            return None
 
 
 def digest(value: str) -> str:

@@ -177,8 +177,14 @@ def _make_engine(url: URL) -> Engine:
             url, pool_pre_ping=True, pool_size=5, max_overflow=10, pool_timeout=15, hide_parameters=True
         )
     if url.database and url.database != ":memory:":
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        Path(url.database).touch(mode=0o600, exist_ok=True)
+        try:
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            Path(url.database).touch(mode=0o600, exist_ok=True)
+        except OSError as error:
+            raise StoreUnavailableError(
+                f"The folder of the store cannot be written: {error.strerror}.",
+                remedy="Let this user write it (in a container: mount a volume there), or set FRACTURE_CDS_DATA_DIR.",
+            ) from None
     engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_MS / 1000})
 
     @event.listens_for(engine, "connect")

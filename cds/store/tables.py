@@ -231,6 +231,19 @@ class ErasureRow(Base):
     counts: Mapped[dict[str, int]] = mapped_column(JSON)
 
 
+class LockerRow(Base):
+    """What opens only with a secret that a browser holds, for minutes or hours (`cds.security.lockers`)."""
+
+    __tablename__ = "lockers"
+
+    name: Mapped[str] = mapped_column(String(DIGEST_LENGTH), primary_key=True)
+    """Digest of the secret."""
+    kind: Mapped[str] = mapped_column(String(CODE_LENGTH), index=True)
+    ends: Mapped[datetime] = mapped_column(UtcTime, index=True)
+    sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    """Nonce and ciphertext; the key is made from the secret."""
+
+
 class DriftObservationRow(Base):
     """What is watched of a case: figures of picture and answer, nothing of the patient but an age band and the sex."""
 

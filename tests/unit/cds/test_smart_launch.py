@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -18,6 +19,7 @@ from cds.entrypoints.web import create_app
 from cds.errors import CdsError, LaunchRefusedError, SettingsError
 from cds.settings import Settings
 from cds.smart_launch import Launched, SmartLaunches, build_launches
+from cds.store.opening import open_store
 from fhir_adapters.errors import FhirError, ServerAddressError
 from tests.support.fakes import FakeParts, RememberingAuditTrail
 from tests.support.identity import CLIENT, Identity, running_identity
@@ -247,6 +249,44 @@ def test_over_http(ehr: Identity) -> None:
     assert trail.access[0].patient_key == "example-72f"
     (token,) = ehr.tokens
     assert all(token not in text and back["code"] not in text for text in (str(trail.access), done.headers["location"]))
+
+
+def test_a_launch_outlasts_the_process_that_began_it(ehr: Identity, tmp_path: Path) -> None:
+    """Login, launch, callback and form each meet another process; each locker opens once, or for its browser only."""
+    given = settings(ehr, data_dir=tmp_path, access_token="q7J-Zx2_mN8vB4cD1eF6")
+    cookies: dict[str, str] = {}
+
+    def ask(method: str, path: str, **more: Any) -> Any:
+        store = open_store(given)
+        try:
+            app = create_app(given, FakeParts().engines(), Trail(), store)
+            with TestClient(app, base_url="http://127.0.0.1", follow_redirects=False, cookies=cookies) as client:
+                answer = client.request(method, path, **more)
+                cookies.update(dict(client.cookies.items()))
+                if "launch=" in answer.headers.get("location", "") and path == "/launch/callback":
+                    numbers.append(answer.headers["location"].partition("=")[2])
+                return answer
+        finally:
+            store.close()
+
+    numbers: list[str] = []
+    assert ask("POST", "/login", data={"password": "q7J-Zx2_mN8vB4cD1eF6"}).status_code == 303
+    gone = ask("GET", "/launch", params={"iss": ehr.iss, "launch": ehr.launch()})
+    query = parse_qs(urlsplit(gone.headers["location"]).query)
+    back = allow(ehr, {name: values[0] for name, values in query.items()})
+    assert ask("GET", "/launch/callback", params=back).status_code == 303
+    assert ask("GET", "/launch/callback", params=back).status_code == 400
+    (number,), (token,) = numbers, ehr.tokens
+    store = open_store(given)
+    launches = build_launches(given, store.database)
+    assert launches is not None
+    found = launches.find(number, actor="token", browser=cookies[COOKIE])
+    assert found.patient_id == "example-72f" and found.token.get_secret_value() == token
+    with pytest.raises(LaunchRefusedError, match="no such launch"):
+        launches.find(number, actor="token", browser="another")
+    store.close()
+    held = b"".join(one.read_bytes() for one in tmp_path.rglob("*.sqlite3*"))
+    assert all(secret.encode() not in held for secret in (token, "example-72f", cookies[COOKIE], back["state"]))
 
 
 def test_a_service_that_is_not_set_up_says_so(ehr: Identity) -> None:

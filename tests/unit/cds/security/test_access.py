@@ -343,7 +343,7 @@ def test_sessions_end() -> None:
     sessions = Sessions(lasts_s=10, clock=lambda: now[0])
     someone = Principal(name="a", role=Role.VIEWER, kind=PrincipalKind.API_KEY)
     value = sessions.begin(someone)
-    assert sessions.principal(value) is someone
+    assert sessions.principal(value) == someone
     assert sessions.principal(value + "x") is None
     now[0] = 10
     assert sessions.principal(value) is None

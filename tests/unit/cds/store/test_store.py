@@ -156,6 +156,13 @@ def test_a_database_that_is_away_is_said_so() -> None:
     assert explain(caught.value).http_status == 503
 
 
+def test_a_folder_that_cannot_be_made_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreUnavailableError, match="cannot be written") as caught:
+        open_store(Settings(data_dir=tmp_path / "file" / "data", audit_log=None))
+    assert str(tmp_path) not in str(caught.value)
+
+
 def test_only_the_owner_reads_the_files(tmp_path: Path) -> None:
     opened = open_store(Settings(data_dir=tmp_path))
     keep(opened)
