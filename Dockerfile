@@ -14,12 +14,13 @@ COPY cds cds
 RUN uv pip install --python /opt/venv/bin/python --no-cache --no-deps .
 
 FROM python:3.11-slim
-RUN useradd --system --create-home --uid 10001 cds
+# A number of its own for user and group: both are named as numbers where rights are given to volumes.
+RUN useradd --create-home --user-group --uid 10001 --shell /usr/sbin/nologin cds
 COPY --from=build /opt/venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     FRACTURE_CDS_ALLOWED_HOSTS='["localhost", "127.0.0.1"]'
-USER cds
+USER 10001:10001
 WORKDIR /home/cds
 # Made here, so that a volume put upon it belongs to this user.
 RUN mkdir -p /home/cds/.local/share /home/cds/.local/state

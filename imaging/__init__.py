@@ -27,3 +27,9 @@ Map
 
 Importing this package loads no framework; import the module you need.
 """
+
+import sys
+
+# Importing openvino tells its maker so, save on build servers, and no variable prevents it; where this part of it
+# cannot be imported it has a silent stub of its own. A hospital's engine reports to nobody.
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]

@@ -10,7 +10,6 @@ the model file and must be its own: their digests are compared. A radiograph tha
 import hashlib
 import io
 import json
-import os
 import sys
 import zipfile
 from collections.abc import Callable
@@ -42,7 +41,8 @@ def load(model: Path, threads: int = 0) -> tuple[Network, Card]:
         session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         return lambda canvas: tuple(session.run([first, second], {entry: canvas})), card
     if card["format"] == "openvino":
-        os.environ.setdefault("OPENVINO_TELEMETRY_OPT_OUT", "1")
+        # Importing openvino reports its use to its maker; without this part it has a silent stub.
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
         import openvino
 
         with zipfile.ZipFile(io.BytesIO(data)) as archive:

@@ -1,10 +1,6 @@
 """The network in OpenVINO, compiled for the CPU at hand."""
 
-import os
 import warnings
-
-# Read when openvino is first imported: a hospital's engine reports to nobody.
-os.environ.setdefault("OPENVINO_TELEMETRY_OPT_OUT", "1")
 
 import openvino
 import torch
@@ -44,7 +40,7 @@ class OpenVinoRuntime:
 
     def predict(self, canvas: Tensor) -> Prediction:
         """Predictions for one canvas; not to be entered by two threads at once."""
-        self._request.infer([canvas.contiguous().numpy()])
+        self._request.infer([canvas.contiguous().numpy()], share_inputs=True)
         decoded, *features = (
             torch.from_numpy(self._request.get_output_tensor(number).data.copy()) for number in range(self._outputs)
         )
