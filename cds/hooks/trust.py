@@ -326,7 +326,7 @@ def parse_keys(data: bytes) -> dict[str, JsonObject]:
     return {
         str(jwk["kid"]): jwk
         for jwk in keys
-        if jwk.get("kty") in {"EC", "RSA"} and jwk.get("use", "sig") == "sig" and isinstance(jwk.get("kid"), str)
+        if jwk.get("kty") in ("EC", "RSA") and jwk.get("use", "sig") == "sig" and isinstance(jwk.get("kid"), str)
     }
 
 

@@ -123,7 +123,7 @@ def _entries(bundle: JsonObject, resource_type: str) -> Iterator[JsonObject]:
     for item in as_list(bundle.get("entry")):
         entry = as_object(item)
         resource = as_object(entry.get("resource"))
-        if resource.get("resourceType") not in {resource_type, "Medication"}:
+        if as_text(resource.get("resourceType")) not in {resource_type, "Medication"}:
             continue
         full_url = as_text(entry.get("fullUrl"))
         yield {"resource": resource} if full_url is None else {"fullUrl": full_url, "resource": resource}
@@ -134,7 +134,7 @@ def _failed(bundle: JsonObject) -> bool:
     for item in as_list(bundle.get("entry")):
         resource = as_object(as_object(item).get("resource"))
         if resource.get("resourceType") == "OperationOutcome" and any(
-            as_object(issue).get("severity") in {"error", "fatal"} for issue in as_list(resource.get("issue"))
+            as_text(as_object(issue).get("severity")) in {"error", "fatal"} for issue in as_list(resource.get("issue"))
         ):
             return True
     return False
@@ -147,7 +147,7 @@ def _has_next(bundle: JsonObject) -> bool:
 def _unresolved(entries: Sequence[JsonObject]) -> Iterator[str]:
     """Ids of Medications that requests refer to and the value does not hold."""
     resources = [as_object(entry["resource"]) for entry in entries]
-    held = {one.get("id") for one in resources if one.get("resourceType") == "Medication"}
+    held = {as_text(one.get("id")) for one in resources if one.get("resourceType") == "Medication"}
     for resource in resources:
         if resource.get("medicationCodeableConcept") is not None:
             continue

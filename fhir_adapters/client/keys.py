@@ -99,7 +99,7 @@ def _from_jwk(text: bytes, key_id: str | None) -> tuple[PrivateKey, str | None]:
     listed = value.get("keys", [value])
     candidates = [jwk for jwk in listed if isinstance(jwk, dict) and "d" in jwk] if isinstance(listed, list) else []
     if key_id is not None:
-        candidates = [jwk for jwk in candidates if jwk.get("kid") in {key_id, None}]
+        candidates = [jwk for jwk in candidates if jwk.get("kid") in (key_id, None)]
     if not candidates:
         raise ClientKeyError("The key file holds no private key (a JWK with a member 'd').")
     jwk = candidates[0]

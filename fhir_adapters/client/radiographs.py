@@ -235,7 +235,7 @@ def _wado_address(references: Iterable[object], endpoints: dict[str, JsonObject]
         endpoint = endpoints.get(match.group(1), {}) if match is not None else {}
         address = as_text(endpoint.get("address"))
         kind = as_object(endpoint.get("connectionType")).get("code")
-        if address is not None and kind == _WADO_RS and endpoint.get("status") in {"active", "test", None}:
+        if address is not None and kind == _WADO_RS and endpoint.get("status") in ("active", "test", None):
             return address.partition("/studies")[0]
     return None
 

@@ -4,8 +4,9 @@
 
 Each user sends one request after another: half CDS Hooks with prefetch, a fifth records, a fifth radiographs with a
 record, a tenth jobs. Prints throughput, p50 and p95 by kind, errors, and the resident memory of the service and its
-workers over time. Afterwards every case that was answered or accepted must be in the store exactly once. ``--kill``
-kills all processes of the service in mid-load and starts it again first. Radiograph and people are made up.
+workers at the beginning, over time, and when all work is done. Afterwards every case that was answered or accepted must
+be in the store exactly once: one that is lost or doubled, or any error, ends the program with 1. ``--kill`` kills all
+processes of the service in mid-load and starts it again first. Radiograph and people are made up.
 """
 
 import argparse
@@ -53,7 +54,7 @@ class Run:
     turned_away: int = 0
     broken_off: int = 0
     memory: list[tuple[float, float]] = field(default_factory=list)
-    """Seconds since the start, MiB."""
+    """Seconds since the start of the load, MiB; the first before it, the last when all work is done."""
     kept: dict[str, str] = field(default_factory=dict)
     """Request key to case or job."""
     began: float = 0.0
@@ -75,6 +76,7 @@ def main() -> None:
             _start(run)
             asyncio.run(_load(run, arguments.users, arguments.seconds, kill=arguments.kill))
             lost, doubled, kept = _judge(run)
+            _note_memory(run)
         finally:
             _end(run, signal.SIGTERM)
     _print(run, arguments, lost=lost, doubled=doubled, kept=kept)
@@ -120,6 +122,7 @@ def _end(run: Run, how: signal.Signals) -> None:
 
 async def _load(run: Run, users: int, seconds: float, *, kill: bool) -> None:
     run.began = time.monotonic()
+    _note_memory(run)
     until = run.began + seconds
     image, bundle = demo_image(), demo_bundle(datetime.now(UTC))
     limits = httpx.Limits(max_connections=users + 2)
@@ -196,9 +199,13 @@ async def _kill(run: Run, seconds: float) -> None:
 
 async def _watch_memory(run: Run, until: float) -> None:
     while time.monotonic() < until:
-        if run.process is not None and (mib := _memory_mib(run.process.pid)):
-            run.memory.append((time.monotonic() - run.began, mib))
         await asyncio.sleep(2.0)
+        _note_memory(run)
+
+
+def _note_memory(run: Run) -> None:
+    if run.process is not None and (mib := _memory_mib(run.process.pid)):
+        run.memory.append((time.monotonic() - run.began, mib))
 
 
 def _memory_mib(group: int) -> float:
@@ -237,7 +244,8 @@ def _judge(run: Run) -> tuple[int, int, int]:
             cursor = page["next_cursor"]
             if cursor is None:
                 break
-    doubled = len(held) - len(cases) + len(run.kept) - len(cases)
+    # Cases that nobody was told of, and cases that two requests were told of.
+    doubled = len(held - cases) + len(run.kept) - len(cases)
     return lost, doubled, len(held)
 
 
@@ -260,9 +268,12 @@ def _print(run: Run, arguments: argparse.Namespace, *, lost: int, doubled: int, 
     console.print(f"errors: {dict(run.errors) or 'none'}; turned away with 429: {run.turned_away}")
     if arguments.kill:
         console.print(f"killed at half time: {run.broken_off} requests broken off and repeated with their keys")
-    console.print(f"cases and jobs answered or accepted: {len(run.kept)}; in the store: {kept}; {lost=} {doubled=}")
+    console.print(f"cases and jobs accepted: {len(run.kept)}; in the store: {kept}; lost: {lost}; doubled: {doubled}")
+    if run.memory:
+        first, last = run.memory[0][1], run.memory[-1][1]
+        console.print(f"resident MiB: {first:.0f} at the beginning, {last:.0f} when all work was done")
     shown = run.memory[:: max(1, len(run.memory) // 10)]
-    console.print("resident MiB: " + ", ".join(f"{mib:.0f} at {at:.0f} s" for at, mib in shown))
+    console.print("  over time: " + ", ".join(f"{mib:.0f} at {at:.0f} s" for at, mib in shown))
 
 
 def _free_port() -> int:

@@ -121,6 +121,9 @@ OUTCOME: Json = {"resourceType": "OperationOutcome", "issue": [{"severity": "err
         ("medicationRequests", bundle(BY_REFERENCE), Supply.PARTIAL, 1),
         ("medicationRequests", bundle(BY_REFERENCE, MEDICATION), Supply.WHOLE, 2),
         ("medicationRequests", bundle(CONTAINED), Supply.WHOLE, 1),
+        ("conditions", bundle({"resourceType": []}, {"resourceType": {}}), Supply.WHOLE, 0),
+        ("conditions", bundle({"resourceType": "OperationOutcome", "issue": [{"severity": []}]}), Supply.WHOLE, 0),
+        ("medicationRequests", bundle(BY_REFERENCE, {**MEDICATION, "id": [{}]}), Supply.PARTIAL, 2),
     ],
 )
 def test_what_a_value_is_worth(key: str, value: object, supply: Supply, entries: int) -> None:
