@@ -31,7 +31,8 @@ fuzz: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.fuzz
 
 audit: $(STAMP)
-	$(BIN)/bandit -q -r cds imaging fhir_adapters fusion tabular
+	$(BIN)/bandit -q -r cds imaging fhir_adapters fusion tabular --severity-level high
+	$(BIN)/pip-audit -r requirements.txt --no-deps --disable-pip --strict
 
 bench-geometry: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.geometry
