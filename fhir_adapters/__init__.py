@@ -4,7 +4,7 @@ Map
 ---
 ``patient``      the border type `PatientSnapshot`; imports no framework.
 ``reader``       an R4 Bundle (JSON, gz) or the parsed resources of one patient to a `PatientSnapshot`.
-``relevance``    which lines of NDJSON need not be parsed.
+``relevance``    which lines of NDJSON need not be parsed; ``idle``, ``superseded``: which of the rest need not be read.
 ``bundle``, ``references``, ``shapes``, ``dates``, ``reading``: from bytes to the resources of one patient.
 ``demographics``, ``observations``, ``conditions``, ``family``, ``medications``, ``courses``, ``findings``,
 ``scans``: each reads its part of the record.

@@ -3,7 +3,7 @@
 The path of the data: ``bundle`` decodes and groups, ``references`` finds whose resources they are, ``demographics``,
 ``observations`` with ``findings``, ``conditions``, ``family``, ``medications`` and ``scans`` read each kind of
 resource, and this module puts the snapshot together. ``relevance`` tells which lines of NDJSON need not be parsed,
-``superseded`` which of the rest an Observation of a later date has made idle.
+``idle`` which diagnoses and prescriptions say nothing, ``superseded`` which Observations one of a later date replaces.
 """
 
 from collections.abc import Iterable

@@ -47,6 +47,7 @@ _SMOKED = frozenset(
 
 _START = b'{"resourceType":"Observation","id":"'
 _SUBJECT = b'"subject":{"reference":"'
+_WHEN = b'"effectiveDateTime":"'
 _TEXT = rb'"[^"\\]*+"'
 _CODING = rb'\{"system":%b,"code":%b(?:,"display":%b)?\}' % (_TEXT, _TEXT, _TEXT)
 _CONCEPT = rb'\{"coding":\[%b(?:,%b)*\](?:,"text":%b)?\}' % (_CODING, _CODING, _TEXT)
@@ -65,8 +66,8 @@ _WHOSE_AND_WHEN = re.compile(
     + rb'(?:\.\d{1,6})?(?:Z|[+-](?:0\d|1[0-3]):[0-5]\d)"'
 )
 _ANSWER = re.compile(
-    rb'(?:,"issued":%b)?,"valueCodeableConcept":\{"coding":\[\{"system":%b,"code":"([^"\\]+)"(?:,"display":%b)?\}\]'
-    rb'(?:,"text":%b)?\}' % (_TEXT, _TEXT, _TEXT, _TEXT)
+    rb'(?:,"issued":%b)?,"valueCodeableConcept":\{"coding":\[\{"system":%b,"code":"([^"\\\x00-\x1f]+)"' % (_TEXT, _TEXT)
+    + rb'(?:,"display":%b)?\}\](?:,"text":%b)?\}' % (_TEXT, _TEXT)
 )
 
 
@@ -97,10 +98,12 @@ def dated(line: bytes, known_codes: int) -> Dated | None:
     begin = line.find(b'"', len(_START))
     subject = line.find(_SUBJECT, begin)
     code = _measured(line[begin:subject])
-    found = _WHOSE_AND_WHEN.match(line, subject + len(_SUBJECT)) if code is not None else None
-    if code is None or found is None:
+    if code is None:
         return None
-    end = found.end()
+    end = line.find(b'"', line.find(_WHEN, subject) + len(_WHEN)) + 1
+    found = _whose_and_when(line[subject + len(_SUBJECT) : end])
+    if found is None:
+        return None
     if line.find(b'"modifierExtension"', end) >= 0 or line.find(b'"implicitRules"', end) >= 0:
         return None
     if code == _SMOKING_QUESTION:
@@ -110,7 +113,7 @@ def dated(line: bytes, known_codes: int) -> Dated | None:
         code = b"%b/%b" % (code, answer[1])
     elif known_codes != 1:
         return None
-    return Dated(found[1], code, found[2])
+    return Dated(found[0], code, found[1])
 
 
 @lru_cache(maxsize=4096)
@@ -118,6 +121,13 @@ def _measured(told: bytes) -> bytes | None:
     """The code between id and subject, where it is one of `_FIELD_OF`; the same few hundred texts come again."""
     found = _MEASURED.fullmatch(told)
     return found[1] if found is not None and found[1] in _FIELD_OF else None
+
+
+@lru_cache(maxsize=1024)
+def _whose_and_when(told: bytes) -> tuple[bytes, bytes] | None:
+    """Patient and day, from the reference to the end of the time: the same for all that was measured at one visit."""
+    found = _WHOSE_AND_WHEN.fullmatch(told)
+    return None if found is None else (found[1], found[2])
 
 
 class Repeats:
@@ -182,10 +192,15 @@ class Repeats:
         return True
 
 
+def id_of(line: bytes) -> bytes:
+    """The id of an Observation that `dated` could read."""
+    return line[len(_START) : line.find(b'"', len(_START))]
+
+
 def share_ids(read: Iterable[JsonObject], passed_over: Iterable[bytes]) -> bool:
-    """Whether a line that was let go of may be another version of a resource that is read."""
+    """Whether a line that was let go of, known by its id, may be another version of a resource that is read."""
     ids = {told.encode("utf-8", "replace") for one in read if isinstance(told := one.get("id"), str)}
-    return not ids.isdisjoint([line[len(_START) : line.find(b'"', len(_START))] for line in passed_over])
+    return not ids.isdisjoint(passed_over)
 
 
 def _before(day: date, days: int) -> bytes:

@@ -67,6 +67,16 @@ RATIO_FIELDS: Mapping[str, str] = {
     "smoke_ex": "former_smoker",
 }
 """Published factors that an input can express, and the input: the nearest one, without grades of smoking or alcohol."""
+OTHER_EXPOSURE: Mapping[str, str] = {
+    "parental_osteoporosis": "parental",
+    **dict.fromkeys(("alcohol_3_6u", "alcohol_7_9u", "alcohol_gt9u"), "alcohol"),
+}
+"""Published factors that are not quite what the input asks, and the row of the published table that is.
+
+The cohort notes osteoporosis or a hip fracture of a parent where the input means the hip fracture, and grades of
+drinking where the input has none. The trees learned these inputs from official probabilities, as the table has them;
+where two published figures differ, theirs is the one of the same question, and a ratio of the other on top would count
+the factor twice."""
 NOT_EXPRESSED: tuple[str, ...] = ("care_home",)
 """Published factors that no input can express: records seldom say where a person lives."""
 _FACTOR_OF = 2.0
@@ -112,6 +122,10 @@ class RatioCell:
     same_direction: bool | None
     """None where the published ratio is within 5 % of 1."""
     within_factor_two: bool
+    table_low: float | None = None
+    """For a factor of `OTHER_EXPOSURE`: the least hazard ratio over the ages of the published table, else None."""
+    table_high: float | None = None
+    """The largest one."""
 
 
 def compare_table(boosters: Boosters, table: Mapping[str, Any]) -> list[TableCell]:
@@ -153,7 +167,10 @@ def _table_risk(boosters: Boosters, ages: list[int], female: bool, factor: str |
 
 
 def compare_ratios(
-    boosters: Boosters, people: pd.DataFrame, published: Mapping[str, Mapping[str, float]]
+    boosters: Boosters,
+    people: pd.DataFrame,
+    published: Mapping[str, Mapping[str, float]],
+    table: Mapping[str, Any] | None = None,
 ) -> list[RatioCell]:
     """Published hazard ratios beside those that the model implies.
 
@@ -165,6 +182,7 @@ def compare_ratios(
         boosters: Trees by outcome and level.
         people: Cohort rows of 40 years or more.
         published: By factor: ``hip_women``, ``hip_men``, ``mof_women``, ``mof_men``, some of them.
+        table: The table of `compare_table`, to show beside the factors of `OTHER_EXPOSURE`; None to leave that out.
     """
     cells = []
     for factor, field in RATIO_FIELDS.items():
@@ -175,6 +193,8 @@ def compare_ratios(
             if ours is None:
                 continue
             low, high = _NO_DIRECTION
+            row = OTHER_EXPOSURE.get(factor)
+            inside = None if table is None or row is None else table_ratios(table, row, head, female=female)
             cells.append(
                 RatioCell(
                     factor=factor,
@@ -185,9 +205,29 @@ def compare_ratios(
                     ours=ours,
                     same_direction=None if low <= ratio <= high else (ours > 1) == (ratio > 1),
                     within_factor_two=1 / _FACTOR_OF <= ours / ratio <= _FACTOR_OF,
+                    table_low=None if inside is None else min(inside),
+                    table_high=None if inside is None else max(inside),
                 )
             )
     return cells
+
+
+def table_ratios(table: Mapping[str, Any], factor: str, head: str, *, female: bool) -> tuple[float, ...]:
+    """Hazard ratios that the published ten-year table implies for a factor, one for each of its ages.
+
+    Args:
+        table: As in `compare_table`.
+        factor: A row of it, of `TABLE_FACTORS`.
+        head: One of `HEADS`.
+        female: Which half of the table.
+
+    Returns:
+        ``log(1 - with) / log(1 - without)`` of the printed percentages, which are rounded.
+    """
+    rows = table["women" if female else "men"]
+    short = next(name for name, long in _SHORT.items() if long == head)
+    pairs = zip(rows[factor][short], rows["none"][short], strict=True)
+    return tuple(math.log1p(-affected / 100) / math.log1p(-plain / 100) for affected, plain in pairs)
 
 
 def implied_ratio(boosters: Boosters, people: pd.DataFrame, field: str, head: str, *, female: bool) -> float | None:
@@ -223,7 +263,8 @@ def agreement(cells: Sequence[TableCell], ratios: Sequence[RatioCell]) -> dict[s
         "ratio_directions_right": sum(directed),
         "ratio_directions": len(directed),
         "ratios": [
-            asdict(cell) | {"published": round(cell.published, 3), "ours": round(cell.ours, 3)} for cell in ratios
+            {name: round(value, 3) if isinstance(value, float) else value for name, value in asdict(cell).items()}
+            for cell in ratios
         ],
     }
 

@@ -116,7 +116,8 @@ def _train(
     metrics["leakage"] = check_leakage(cohort, screen, settings=chosen.osteoporosis, seed=seed)
     if published is not None:
         metrics["agreement"] = agreement(
-            compare_table(boosters, published.table), compare_ratios(boosters, cohort, published.ratios)
+            compare_table(boosters, published.table),
+            compare_ratios(boosters, cohort, published.ratios, published.table),
         )
     if glow_path is not None:
         women = pd.read_csv(glow_path)

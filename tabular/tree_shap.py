@@ -17,7 +17,7 @@ number to the last bit.
 
 import json
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -163,6 +163,12 @@ def _gather(nodes: _Nodes, levels: list[_Frontier]) -> LeafPaths:
     )
 
 
+@cache
+def _quadrature(points: int) -> tuple[FloatArray, FloatArray]:
+    """Nodes and weights on -1..1."""
+    return np.polynomial.legendre.leggauss(points)
+
+
 def contributions_of(satisfied: BoolArray, share: FloatArray, value: FloatArray, depth: int) -> FloatArray:
     """Shapley values of single leaves, multiples of 2**-40.
 
@@ -175,7 +181,7 @@ def contributions_of(satisfied: BoolArray, share: FloatArray, value: FloatArray,
     Returns:
         Shape (..., leaves, k).
     """
-    nodes, weights = np.polynomial.legendre.leggauss(max(1, (depth + 1) // 2))
+    nodes, weights = _quadrature(max(1, (depth + 1) // 2))
     integral = np.zeros(satisfied.shape)
     for node, weight in zip((nodes + 1) / 2, weights / 2, strict=True):
         factor = np.where(satisfied, node + (1 - node) * share, (1 - node) * share)

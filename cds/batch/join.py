@@ -10,7 +10,7 @@ from pathlib import Path
 from cds.batch.journal import RunFolder, Stage, Task
 from cds.batch.plan import Plan
 from cds.batch.sources import MEDICATION_MARK
-from cds.batch.spill import Record, SpillWriter, bucket_of, read_bucket
+from cds.batch.spill import Record, Records, SpillWriter, read_bucket
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,15 +40,15 @@ def join_bucket(spec: JoinSpec) -> Path:
         scanned = Task(Stage.SCAN, unit)
         segments = folder.result(scanned)["segments"]
         for key, told in read_bucket(folder.file(scanned, "spill"), segments, buckets + spec.bucket):
-            record = Record.of(unit, told)
-            mark, rest = record.payload[:1], record.payload[1:]
-            if mark == MEDICATION_MARK:
-                medications.setdefault(key, []).append(record._replace(payload=rest))
-            else:
-                takers.setdefault(key, {})[rest] = None
+            for record in Records.of(unit, told).one_by_one():
+                mark, rest = record.payload[:1], record.payload[1:]
+                if mark == MEDICATION_MARK:
+                    medications.setdefault(key, []).append(record._replace(payload=rest))
+                else:
+                    takers.setdefault(key, {})[rest] = None
     with SpillWriter(folder, spec.task, buckets) as spill:
         for key, patients in takers.items():
             for record in medications.get(key, ()):
                 for patient in patients:
-                    spill.add(bucket_of(patient, buckets), patient, record.piece, record.line, record.payload)
+                    spill.add(patient, record.piece, record.line, record.payload)
     return folder.finish(spec.task, {"segments": spill.segments})

@@ -5,6 +5,7 @@ quotation mark inside a string is always escaped in JSON, hence text can never l
 """
 
 import re
+from functools import lru_cache
 
 from fhir_adapters.shapes import JsonObject, as_object, as_text
 
@@ -36,6 +37,7 @@ def subject_reference(resource: JsonObject) -> str | None:
     return as_text(as_object(holder).get("reference"))
 
 
+@lru_cache(maxsize=4096)
 def reference_key(reference: str, resource_type: str) -> bytes | None:
     """The logical id that a literal reference ends in; None for one that cannot be followed without a server.
 
@@ -43,7 +45,8 @@ def reference_key(reference: str, resource_type: str) -> bytes | None:
         reference: ``Patient/1``, ``https://server/fhir/Patient/1``, ``Patient/1/_history/2`` or ``urn:uuid:1``.
         resource_type: The type it should point to.
     """
-    reference = _HISTORY.sub("", reference)
+    if "/_history/" in reference:
+        reference = _HISTORY.sub("", reference)
     if reference.startswith("urn:uuid:"):
         return usable_key(reference.removeprefix("urn:uuid:"))
     head, slash, target = reference.rpartition(f"{resource_type}/")

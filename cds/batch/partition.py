@@ -19,7 +19,7 @@ from cds.batch.keys import reference_of
 from cds.batch.plan import InputKind, Plan
 from cds.batch.rejects import Reject
 from cds.batch.rows import GAPS_NOT_JUDGED, ON_TREATMENT, SCHEMA, Stamp, build_row, sort_key
-from cds.batch.spill import Record, Segment, read_bucket
+from cds.batch.spill import IDLE, Record, Records, Segment, read_bucket
 from cds.batch.statistics import Statistics
 from cds.batch.tables import features_of
 from cds.bootstrap import load_risk_engine
@@ -29,7 +29,7 @@ from fhir_adapters.errors import FhirError
 from fhir_adapters.patient import PatientSnapshot
 from fhir_adapters.reader import read_resources
 from fhir_adapters.shapes import JsonObject, as_list, as_object
-from fhir_adapters.superseded import PASSED_OVER, Repeats, share_ids
+from fhir_adapters.superseded import PASSED_OVER, Repeats, id_of, share_ids
 from fhir_adapters.warnings import FhirWarning
 from tabular.engine import RiskEngine
 from tabular.features import RiskFeatures
@@ -61,7 +61,7 @@ class PartitionSpec:
 
 
 _Told = tuple[int, bytes]
-"""Unit of the input, and a record of it as it stands in the spill file."""
+"""Unit of the input, and records of it as they stand in the spill file."""
 
 
 class _Person(NamedTuple):
@@ -107,7 +107,7 @@ def process_partition(spec: PartitionSpec) -> Path:
         OSError: A file cannot be read or written.
     """
     folder, outcome = RunFolder(Path(spec.folder)), _Outcome()
-    engine = _engine(spec.plan.risk_dir, spec.plan.risk_anchor)
+    engine = risk_engine(spec.plan.risk_dir, spec.plan.risk_anchor)
     stamp = Stamp(model_id=spec.plan.model_id, engine_version=spec.plan.engine_version, as_of=spec.plan.as_of)
     statistics = Statistics()
     rows: list[Row] = []
@@ -132,8 +132,16 @@ def process_partition(spec: PartitionSpec) -> Path:
 
 
 @lru_cache(maxsize=2)
-def _engine(risk_dir: str | None, risk_anchor: str | None) -> RiskEngine:
-    """The model, once in each process."""
+def risk_engine(risk_dir: str | None, risk_anchor: str | None) -> RiskEngine:
+    """The model, loaded once in each process.
+
+    Args:
+        risk_dir: Folder of the model; None for the shipped one.
+        risk_anchor: Table of another population's mean risk; None for none.
+
+    Raises:
+        TabularError: The model or the table cannot be used.
+    """
     directory, anchor = (None if path is None else Path(path) for path in (risk_dir, risk_anchor))
     return load_risk_engine(directory, anchor)
 
@@ -163,7 +171,7 @@ def _people(spec: PartitionSpec, folder: RunFolder, outcome: _Outcome) -> Iterat
 
 
 def _records(spec: PartitionSpec, folder: RunFolder) -> Iterator[tuple[int, bytes, bytes]]:
-    """Unit, key and record of all that the bucket holds."""
+    """Unit, key and records of all that the bucket holds."""
     for unit in range(len(spec.plan.units)):
         for key, told in _bucket_of_task(folder, Task(Stage.SCAN, unit), spec.bucket):
             yield unit, key, told
@@ -181,8 +189,9 @@ def _bucket_of_task(folder: RunFolder, task: Task, bucket: int) -> Iterator[tupl
 
 def _read_record(patient_id: str, lines: list[_Told], plan: Plan, outcome: _Outcome) -> _Person | None:
     """One patient from the records of one id; None, and a reject, when there is none to be read."""
-    person = _read_newest(patient_id, lines, plan)
-    return person or _read_all(patient_id, [Record.of(*one) for one in lines], plan, outcome)
+    told = [Records.of(*one) for one in lines]
+    person = _read_newest(patient_id, told, plan)
+    return person or _read_all(patient_id, [record for one in told for record in one.one_by_one()], plan, outcome)
 
 
 def _person(patient_id: str, snapshot: PatientSnapshot) -> _Person:
@@ -191,27 +200,30 @@ def _person(patient_id: str, snapshot: PatientSnapshot) -> _Person:
     return _Person(patient_id, mapped.features, snapshot, (*snapshot.warnings, *mapped.warnings, *treated))
 
 
-def _read_newest(patient_id: str, lines: list[_Told], plan: Plan) -> _Person | None:
-    """A regular record without its superseded Observations; None when it must be read whole."""
+def _read_newest(patient_id: str, told: Sequence[Records], plan: Plan) -> _Person | None:
+    """A regular record without what says nothing and what is superseded; None when it must be read whole."""
+    payloads = [payload for one in told for payload in one.payloads]
+    days = [day for one in told for day in one.days]
     resources: list[JsonObject] = []
-    held: dict[int, bytes] = {}
-    told: list[tuple[int, bytes, bytes]] = []
+    dated: list[tuple[int, bytes, bytes]] = []
+    idle: list[bytes] = []
     try:
-        for number, (_, line) in enumerate(lines):
-            _, _, code, day, payload = line.split(b"\t", 4)
-            if code:
-                held[number] = payload
-                told.append((number, code, day))
-                resources.append(PASSED_OVER)
+        for number, code in enumerate([code for one in told for code in one.codes]):
+            if not code:
+                resources.append(orjson.loads(payloads[number]))
+                continue
+            resources.append(PASSED_OVER)
+            if code == IDLE:
+                idle.append(days[number])
             else:
-                resources.append(orjson.loads(payload))
+                dated.append((number, code, days[number]))
         patients = [one for one in resources if one.get("resourceType") in {"Patient", "Bundle"}]
         if len(patients) != 1 or patients[0].get("id") != patient_id or patients[0]["resourceType"] != "Patient":
             return None
         repeats = Repeats(plan.as_of, patients[0].get("birthDate"))
-        for number in repeats.choose(told):
-            resources[number] = orjson.loads(held[number])
-        if share_ids(resources, [held[number] for number in repeats.passed_over]):
+        for number in repeats.choose(dated):
+            resources[number] = orjson.loads(payloads[number])
+        if share_ids(resources, [*idle, *(id_of(payloads[number]) for number in repeats.passed_over)]):
             return None
         snapshot = read_resources(resources, as_of=plan.as_of)
         return _person(patient_id, snapshot) if repeats.settled(snapshot) else None
@@ -271,7 +283,7 @@ def _reference(resource: JsonObject) -> str:
 
 def _read_rows(patient_id: str, lines: list[_Told], plan: Plan, outcome: _Outcome) -> _Person | None:
     """The first row of an id; the others are rejects, for nobody can tell which is right."""
-    records = [Record.of(*one) for one in lines]
+    records = [record for one in lines for record in Records.of(*one).one_by_one()]
     for record in records[1:]:
         outcome.repeated += 1
         outcome.reject(record, "screen.patient.repeated", f"Patient/{patient_id}", patients=1)

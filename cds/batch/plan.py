@@ -20,7 +20,7 @@ import orjson
 from cds.errors import InputError, ResumeRefusedError, ScreeningInputError
 from fhir_adapters.bundle import READ_TYPES
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised when plans, spill files or rows change so that a half-finished run of an older release cannot go on."""
 
 UNIT_BYTES = 64 * 1024 * 1024

@@ -27,16 +27,18 @@ from cds.batch.keys import (
 from cds.batch.lines import blocks
 from cds.batch.plan import InputKind, Piece, Plan
 from cds.batch.rejects import Reject
-from cds.batch.spill import SpillWriter, bucket_of
+from cds.batch.spill import IDLE, SpillWriter
 from cds.batch.tables import csv_rows, parquet_rows
+from fhir_adapters.idle import IDLE_TYPES, is_idle
 from fhir_adapters.reader import is_relevant_line, relevant_codes, scan_codes
 from fhir_adapters.shapes import JsonObject, as_object, as_text
 from fhir_adapters.superseded import dated
 
 _LINE_END = ord("\n")
+_OFTEN_IDLE = tuple(f'{{"resourceType":"{name}"'.encode() for name in IDLE_TYPES)
 MEDICATION_MARK = b"M"
 TAKER_MARK = b"P"
-"""First byte of a record of the second half of the buckets: a Medication, or a patient who refers to one."""
+"""First byte of a record of the second table: a Medication, or a patient who refers to one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,27 +76,25 @@ class _Counts:
 class Router:
     """Sends what is kept to its bucket, and notes what cannot be."""
 
-    def __init__(self, spill: SpillWriter, buckets: int, counts: _Counts, unit: int) -> None:
+    def __init__(self, spill: SpillWriter, counts: _Counts, unit: int) -> None:
         """Share the writer and the counts of one unit."""
-        self._spill, self._buckets, self._unit = spill, buckets, unit
+        self._spill, self._unit = spill, unit
         self.counts = counts
         self.piece = 0
 
     def patient(self, key: bytes, line: int, payload: bytes, code: bytes = b"", day: bytes = b"") -> None:
         """Keep something of a patient."""
         self.counts.kept += 1
-        self._spill.add(bucket_of(key, self._buckets), key, self.piece, line, payload, code, day)
+        self._spill.add(key, self.piece, line, payload, code, day)
 
     def medication(self, key: bytes, line: int, payload: bytes) -> None:
         """Keep a Medication until it is known who takes it."""
-        self._spill.add(self._buckets + bucket_of(key, self._buckets), key, self.piece, line, MEDICATION_MARK + payload)
+        self._spill.add(key, self.piece, line, MEDICATION_MARK + payload, table=1)
 
     def taker(self, medication: bytes, line: int, patient: bytes) -> None:
         """Note that a patient's record refers to a Medication."""
         self.counts.takers += 1
-        self._spill.add(
-            self._buckets + bucket_of(medication, self._buckets), medication, self.piece, line, TAKER_MARK + patient
-        )
+        self._spill.add(medication, self.piece, line, TAKER_MARK + patient, table=1)
 
     def reject(self, line: int, code: str, resource: str = "", *, patients: int = 0) -> None:
         """Note what was left out."""
@@ -114,8 +114,8 @@ def scan_unit(spec: ScanSpec) -> Path:
         OSError: A file cannot be read or written.
     """
     folder, plan, counts = RunFolder(Path(spec.folder)), spec.plan, _Counts()
-    with SpillWriter(folder, spec.task, 2 * plan.buckets) as spill:
-        router = Router(spill, plan.buckets, counts, spec.unit)
+    with SpillWriter(folder, spec.task, plan.buckets, tables=2) as spill:
+        router = Router(spill, counts, spec.unit)
         for number, piece in enumerate(plan.units[spec.unit]):
             router.piece = number
             counts.piece_lines.append(_scan_piece(plan, piece, router))
@@ -168,6 +168,13 @@ def _scan_line(line: bytes, number: int, router: Router, *, broken: str = "scree
         return
     if not (line.startswith(b"{") and line.endswith(b"}")):
         router.reject(number, broken)
+    elif line.startswith(_OFTEN_IDLE):
+        try:
+            resource = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            _route(line, number, router, broken)
+        else:
+            route_resource(resource, line, number, router)
     elif is_relevant_line(line):
         _route(line, number, router, broken)
 
@@ -263,6 +270,10 @@ def _route_owned(resource: JsonObject, line: bytes, number: int, router: Router)
     key = reference_key(reference, "Patient")
     if key is None:
         router.reject(number, "screen.subject.unresolved", reference_of(resource))
+        return
+    resource_id = usable_key(resource.get("id"))
+    if resource_id is not None and resource.get("resourceType") in IDLE_TYPES and is_idle(resource):
+        router.patient(key, number, line, IDLE, resource_id)
         return
     router.patient(key, number, line)
     medication = as_text(as_object(resource.get("medicationReference")).get("reference"))

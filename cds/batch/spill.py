@@ -1,9 +1,15 @@
 """Records on disk, sorted into buckets while they are written: what lets a population pass through a small memory.
 
-One unit of the input writes one spill file. Records gather in memory, a list a bucket; whenever they reach
+One unit of the input writes one spill file. Records gather in memory, by bucket and key; whenever they reach
 `FLUSH_BYTES` they are written bucket by bucket as one run. The index says where the runs of each bucket lie, so that a
-reader of one bucket touches only its own bytes. A record is ``key TAB piece TAB line TAB code TAB day TAB payload LF``;
-code and day are empty unless the payload is an Observation whose bytes tell them (`fhir_adapters.superseded`).
+reader of one bucket touches only its own bytes. The records of one key stand together, column by column::
+
+    key TAB places TAB codes TAB days TAB payloads LF
+
+A place is ``piece:line``; a payload is one line of JSON; code and day are empty unless the payload need not be read at
+once: then they are those that the bytes of an Observation tell (`fhir_adapters.superseded`), or `IDLE` and the id of
+the resource (`fhir_adapters.idle`). Within a column the entries are separated by a control character that JSON cannot
+hold; a payload that holds it all the same is no JSON, and stands alone.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,12 +22,22 @@ from cds.batch.journal import RunFolder, Task
 
 FLUSH_BYTES = 24 * 1024 * 1024
 
+_BESIDE = 160
+"""Bytes in memory that a waiting record needs besides its payload."""
+
 Segment = tuple[int, int, int]
 """Bucket, offset and length of one run in the spill file."""
 
 
+IDLE = b"-"
+"""In the place of a code: the payload says nothing (`fhir_adapters.idle`); the id stands in the place of the day."""
+_BETWEEN = b"\x1e"
+_Columns = tuple[list[bytes], list[bytes], list[bytes], list[bytes]]
+"""Places, codes, days and payloads."""
+
+
 class Record(NamedTuple):
-    """One line of a spill file."""
+    """One line of the input."""
 
     unit: int
     piece: int
@@ -30,11 +46,30 @@ class Record(NamedTuple):
     """Line of the piece, counted from 0; -1 for a file that is read as a whole."""
     payload: bytes
 
+
+class Records(NamedTuple):
+    """What one unit holds of one key, in the order of the input."""
+
+    unit: int
+    places: bytes
+    """As in the spill file; only who rejects something asks for them."""
+    codes: list[bytes]
+    days: list[bytes]
+    payloads: list[bytes]
+
     @staticmethod
-    def of(unit: int, told: bytes) -> "Record":
+    def of(unit: int, told: bytes) -> "Records":
         """From what stands behind the key in a spill file."""
-        piece, line, _, _, payload = told.split(b"\t", 4)
-        return Record(unit, int(piece), int(line), payload)
+        places, codes, days, payloads = told.split(b"\t", 3)
+        if _BETWEEN not in places:
+            return Records(unit, places, [codes], [days], [payloads])
+        return Records(unit, places, codes.split(_BETWEEN), days.split(_BETWEEN), payloads.split(_BETWEEN))
+
+    def one_by_one(self) -> Iterator[Record]:
+        """Each record with its place."""
+        for place, payload in zip(self.places.split(_BETWEEN), self.payloads, strict=True):
+            piece, line = place.split(b":")
+            yield Record(self.unit, int(piece), int(line), payload)
 
 
 def bucket_of(key: bytes, buckets: int) -> int:
@@ -45,11 +80,21 @@ def bucket_of(key: bytes, buckets: int) -> int:
 class SpillWriter:
     """Writes the spill file of one task; nothing is visible under its final name before `close`."""
 
-    def __init__(self, folder: RunFolder, task: Task, buckets: int) -> None:
-        """Open a temporary file; an earlier attempt is overwritten."""
-        self._folder, self._task = folder, task
+    def __init__(self, folder: RunFolder, task: Task, buckets: int, tables: int = 1) -> None:
+        """Open a temporary file; an earlier attempt is overwritten.
+
+        Args:
+            folder: The run folder.
+            task: Whose file it is.
+            buckets: Of each table.
+            tables: Sets of keys that have nothing to do with each other; the buckets of the second follow those of
+                the first.
+        """
+        self._folder, self._task, self._buckets = folder, task, buckets
         self._stream = folder.open_temporary(task, "spill")
-        self._waiting: list[list[bytes]] = [[] for _ in range(buckets)]
+        self._waiting: list[dict[bytes, _Columns]] = [{} for _ in range(tables)]
+        self._whole: list[list[bytes]] = [[] for _ in range(tables * buckets)]
+        """Records, by bucket, that nothing is added to any more; they come before those of the same key that wait."""
         self._size = 0
         self._offset = 0
         self.segments: list[Segment] = []
@@ -69,38 +114,68 @@ class SpillWriter:
             self._stream.close()
 
     def add(
-        self, bucket: int, key: bytes, piece: int, line: int, payload: bytes, code: bytes = b"", day: bytes = b""
+        self, key: bytes, piece: int, line: int, payload: bytes, code: bytes = b"", day: bytes = b"", table: int = 0
     ) -> None:
         """Add one record.
 
         Args:
-            bucket: Where it belongs.
-            key: Patient's or Medication's id; holds no tab and no line end.
+            key: Patient's or Medication's id; holds no control characters.
             piece: Index of the piece in the unit.
             line: Line of the piece.
             payload: One line of JSON without its end.
-            code: What `fhir_adapters.superseded.dated` told of it, or empty.
-            day: Likewise.
+            code: What `fhir_adapters.superseded.dated` told of it, `IDLE`, or empty.
+            day: The day that goes with the code, the id of an idle resource, or empty.
+            table: The set of keys.
         """
-        record = b"%b\t%d\t%d\t%b\t%b\t%b\n" % (key, piece, line, code, day, payload)
-        self._waiting[bucket].append(record)
-        self._size += len(record)
+        columns = self._waiting[table].get(key)
+        if columns is None:
+            columns = self._waiting[table][key] = ([], [], [], [])
+        if _BETWEEN in payload:
+            self._end(table, key)
+            columns = ([], [], [], [])
+        places, codes, days, payloads = columns
+        places.append(b"%d:%d" % (piece, line))
+        codes.append(code)
+        days.append(day)
+        payloads.append(payload)
+        if _BETWEEN in payload:
+            self._waiting[table][key] = columns
+            self._end(table, key)
+        self._size += len(payload) + _BESIDE
         if self._size >= FLUSH_BYTES:
             self._flush()
 
+    def _end(self, table: int, key: bytes) -> None:
+        """Add nothing more to what waits of a key."""
+        columns = self._waiting[table].pop(key)
+        if columns[0]:
+            self._whole[table * self._buckets + bucket_of(key, self._buckets)].append(_told(key, columns))
+
     def _flush(self) -> None:
-        for bucket, records in enumerate(self._waiting):
-            if records:
-                data = b"".join(records)
-                self._stream.write(data)
-                self.segments.append((bucket, self._offset, len(data)))
-                self._offset += len(data)
-                records.clear()
+        for table, waiting in enumerate(self._waiting):
+            for key in list(waiting):
+                self._end(table, key)
+        for bucket, whole in enumerate(self._whole):
+            if whole:
+                self._stream.writelines(whole)
+                size = sum(map(len, whole))
+                self.segments.append((bucket, self._offset, size))
+                self._offset += size
+                whole.clear()
         self._size = 0
 
 
+def _told(key: bytes, columns: _Columns) -> bytes:
+    places, codes, days, payloads = map(_BETWEEN.join, columns)
+    return b"%b\t%b\t%b\t%b\t%b\n" % (key, places, codes, days, payloads)
+
+
 def read_bucket(path: Path, segments: Sequence[Segment], bucket: int) -> Iterator[tuple[bytes, bytes]]:
-    """The records of one bucket of one spill file in the order they were written: key, and what `Record.of` reads."""
+    """The records of one bucket of one spill file, those of a key in the order they were added.
+
+    Yields:
+        Key, and what `Records.of` reads; a key comes as often as it was written.
+    """
     wanted = [(offset, length) for number, offset, length in segments if number == bucket]
     if not wanted:
         return

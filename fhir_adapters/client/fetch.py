@@ -1,11 +1,11 @@
 """What one patient's record needs, fetched in few parallel requests and put into one Bundle for the reader.
 
-Plan: nine searches at once, one for each type that the reader uses (``Patient/$everything`` would return ten times as
+Plan: ten searches at once, one for each type that the reader uses (``Patient/$everything`` would return ten times as
 much, most of it claims): Patient, Condition, Observation of the codes that are read, MedicationRequest and the three
-other kinds of medication entries, each with its Medication, FamilyMemberHistory, Procedure of the codes of a bone
-density scan. Further requests only for further pages, and one for Medications that ``_include`` did not bring. Not
-fetched: DiagnosticReports, whose results are Observations of their own (those that exist only inside a report are not
-seen), and Observations that measure only by a component.
+other kinds of medication entries, each with its Medication, FamilyMemberHistory, Procedure and DiagnosticReport of the
+codes of a bone density scan. Further requests only for further pages, and one for Medications that ``_include`` did not
+bring. Not fetched: other DiagnosticReports, whose results are Observations of their own (those that exist only inside
+such a report are not seen), and Observations that measure only by a component.
 
 What a server refuses
 ---------------------
@@ -50,11 +50,19 @@ ESSENTIAL = ("Condition", "Observation", "MedicationRequest")
 SUBSTITUTES = {"MedicationRequest": "MedicationStatement"}
 """A server may keep current drugs as the one or the other."""
 MEDICATIONS = ("MedicationRequest", "MedicationStatement", "MedicationAdministration", "MedicationDispense")
-RECORD_TYPES = ("Patient", "Condition", "Observation", *MEDICATIONS, "FamilyMemberHistory", "Procedure")
+RECORD_TYPES = (
+    "Patient",
+    "Condition",
+    "Observation",
+    *MEDICATIONS,
+    "FamilyMemberHistory",
+    "Procedure",
+    "DiagnosticReport",
+)
 """What is searched for, in the order of the Bundle."""
 READ_SCOPE_TYPES = (*RECORD_TYPES, "Medication")
 """Types that need a read scope."""
-_READ_CODES = {"Observation": relevant_codes(), "Procedure": scan_codes()}
+_READ_CODES = {"Observation": relevant_codes(), "Procedure": scan_codes(), "DiagnosticReport": scan_codes()}
 """Types that are searched for by code."""
 
 _MEDICATION_REFERENCE = re.compile(r"(?:^|/)Medication/([A-Za-z0-9\-.]{1,64})(?:/_history/[^/]*)?$")

@@ -47,10 +47,10 @@ _CHILD = """
 import json, os, resource, sys, time
 import cds.batch.plan
 import cds.entrypoints.screen
-from cds.batch.partition import _engine
+from cds.batch.partition import risk_engine
 cds.batch.plan.BUCKET_BYTES = int(os.environ["BUCKET_BYTES"])
 from cds.entrypoints.cli import app
-_engine(None, None)
+risk_engine(None, None)
 start = time.process_time()
 try:
     app(sys.argv[1:])
@@ -68,6 +68,7 @@ def main() -> None:
     parser.add_argument("--patients", type=int, default=20_000)
     parser.add_argument("--repeats", type=int, default=1, help="the median of so many screenings is reported")
     parser.add_argument("--bucket-mib", type=float, default=BUCKET_BYTES / 2**20, help="size of a bucket of patients")
+    parser.add_argument("--types-read-only", action="store_true", help="leave out the larger input, all_types")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--folder", type=Path, help="where to put the temporary export")
     arguments = parser.parse_args()
@@ -86,9 +87,10 @@ def main() -> None:
             | _memory(root, small, large, arguments.repeats)
         }
         figures["types_read"] |= _beside_models(large, figures["types_read"])
-        others = sorted({name for lines in records for name in lines} - set(RELEVANT))
-        _export(records, large, arguments.patients, others)
-        figures["all_types"] = _measure(root, large, arguments.patients, arguments.repeats)
+        if not arguments.types_read_only:
+            others = sorted({name for lines in records for name in lines} - set(RELEVANT))
+            _export(records, large, arguments.patients, others)
+            figures["all_types"] = _measure(root, large, arguments.patients, arguments.repeats)
     print(json.dumps(figures, indent=2))
     if arguments.json is not None:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)

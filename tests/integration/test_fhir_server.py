@@ -132,7 +132,7 @@ def test_a_record_by_id_reads_like_the_file(open_server: FhirServer) -> None:
     assert snapshot.has_condition(ConditionKind.OSTEOPOROSIS)
     assert snapshot.t_score_femoral_neck is not None or snapshot.t_score_unspecified is not None or snapshot.warnings
     assert snapshot.takes(DrugClass.SYSTEMIC_GLUCOCORTICOID)
-    assert record.requests == 9
+    assert record.requests == 10
     # This server knows no search of FamilyMemberHistory by patient, and says so.
     assert record.warnings == ("fhir.server.unread:FamilyMemberHistory",)
     assert dict(record.counts) == {
@@ -181,9 +181,9 @@ def test_the_radiograph_from_the_server(open_server: FhirServer) -> None:
 def test_smart_with_both_algorithms(use_rsa: bool, smart_server: FhirServer) -> None:
     auth = smart_server.authenticator(use_rsa=use_rsa)
     record = fetch(smart_server, auth=auth)
-    assert record.requests == 11  # the configuration and one token more
+    assert record.requests == 12  # the configuration and one token more
     same_as_file(record, "ann")
-    assert fetch(smart_server, "eve", auth=auth).requests == 9  # the token is still good
+    assert fetch(smart_server, "eve", auth=auth).requests == 10  # the token is still good
 
 
 class FirstStale:

@@ -104,7 +104,7 @@ def test_record_and_instance_together(monkeypatch: pytest.MonkeyPatch) -> None:
     assert fetched.patient_id == "p1"
     assert json.loads(fetched.bundle or b"")["entry"][0]["resource"]["id"] == "p1"
     assert [note.split(":")[0] for note in fetched.notes] == ["record", "radiograph", "in all"]
-    assert "10 requests" in fetched.notes[-1]
+    assert "11 requests" in fetched.notes[-1]
     assert all("p1" not in note for note in fetched.notes)
     with pytest.raises(InputError, match="DICOMweb"):
         asyncio.run(fhir_source.fetch_case_async(load_settings(), replace(request, patient_id=None)))

@@ -12,7 +12,8 @@ from cds.batch import partition
 from cds.batch.partition import _Outcome, _read_all, _read_newest
 from cds.batch.plan import InputKind, Plan
 from cds.batch.sources import BY_CODE
-from cds.batch.spill import Record
+from cds.batch.spill import IDLE, Records
+from fhir_adapters.idle import IDLE_TYPES, is_idle
 from fhir_adapters.superseded import dated
 from tests.support.shared import requires_shared, shared_dir
 from tests.unit.cds.batch.conftest import AS_OF, LOINC, SNOMED, condition
@@ -56,19 +57,25 @@ def smoking(code: str) -> Json:
     return {"valueCodeableConcept": {"coding": [{"system": SNOMED, "code": code}]}}
 
 
-def told(resource: Json) -> tuple[int, bytes]:
+def told(number: int, resource: Json) -> Records:
+    """A line as the first pass spills it."""
     line = orjson.dumps(resource)
-    found = None
+    found, code, day = None, b"", b""
     if resource.get("resourceType") == "Observation" and b"\\u" not in line:
         found = dated(line, len(BY_CODE["Observation"].findall(line)))
-    code, day = (b"", b"") if found is None or found.patient != b"p" else (found.code, found.day)
-    return 0, b"0\t0\t%b\t%b\t%b" % (code, day, line)
+    if found is not None and found.patient == b"p":
+        code, day = found.code, found.day
+    elif resource.get("resourceType") in IDLE_TYPES and resource.get("id") and is_idle(resource):
+        code, day = IDLE, resource["id"].encode()
+    return Records.of(0, b"0:%d\t%b\t%b\t%b" % (number, code, day, line))
 
 
 def both(resources: list[Json], born: str = "1950-03-04") -> tuple[object, object]:
-    """What is read without the superseded lines (None: everything must be read), and what is read of everything."""
-    lines = [told({"resourceType": "Patient", "id": "p", "gender": "female", "birthDate": born}), *map(told, resources)]
-    return _read_newest("p", lines, PLAN), _read_all("p", [Record.of(*line) for line in lines], PLAN, _Outcome())
+    """What is read without the lines that are let go of (None: everything must be read), and what of everything."""
+    patient = {"resourceType": "Patient", "id": "p", "gender": "female", "birthDate": born}
+    lines = [told(number, one) for number, one in enumerate([patient, *resources])]
+    records = [record for one in lines for record in one.one_by_one()]
+    return _read_newest("p", lines, PLAN), _read_all("p", records, PLAN, _Outcome())
 
 
 DAYS = st.sampled_from(
@@ -129,6 +136,82 @@ OBSERVATION = st.builds(
 def test_the_same_is_read(resources: list[Json], born: str) -> None:
     newest, everything = both([*resources, condition(1, "263102004", subject={"reference": "Patient/p"})], born)
     assert newest is None or newest == everything
+
+
+def prescription(number: int, code: str | None, **extra: Any) -> Json:
+    concept = {"coding": [{"system": "http://www.nlm.nih.gov/research/umls/rxnorm", "code": code}]} if code else {}
+    return {
+        "resourceType": "MedicationRequest",
+        "id": f"m{number}",
+        "status": "active",
+        "intent": "order",
+        "medicationCodeableConcept": concept | {"text": "a drug"},
+        "subject": {"reference": "Patient/p"},
+        "authoredOn": "2024-01-01",
+    } | extra
+
+
+PREDNISONE, ALENDRONATE, PARACETAMOL, UNKNOWN_DRUG = "312617", "904419", "161", "1"
+ASIDE: list[Json] = [
+    {},
+    {},
+    {"modifierExtension": [{"url": "http://x"}]},
+    {"implicitRules": "http://x"},
+    {"subject": {"display": "p"}},
+    {"subject": {"reference": "https://s/fhir/Patient/p"}},
+    {"subject": {"reference": "Patient?identifier=x/Patient/p"}},
+    {"subject": {"reference": "urn:uuid:p"}},
+    {"medicationReference": {"reference": "Medication/1"}},
+    {"id": "m1", "meta": {"lastUpdated": "2024-01-01T00:00:00Z"}},
+    {"status": "entered-in-error"},
+    {"status": None},
+    {"verificationStatus": {"coding": [{"code": "refuted"}]}},
+]
+ENTRY = st.builds(
+    lambda entry, change: {name: value for name, value in (entry | change).items() if value},
+    st.one_of(
+        st.builds(
+            prescription,
+            st.integers(1, 9),
+            st.sampled_from([PREDNISONE, ALENDRONATE, PARACETAMOL, UNKNOWN_DRUG, None]),
+        ),
+        st.builds(
+            lambda number, code: condition(number, code) | {"id": f"m{number}", "subject": {"reference": "Patient/p"}},
+            st.integers(1, 9),
+            st.sampled_from(["263102004", "64859006", "15777000", "1"]),
+        ),
+    ),
+    st.sampled_from(ASIDE),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(resources=st.lists(ENTRY, max_size=8))
+def test_the_same_is_read_without_what_says_nothing(resources: list[Json]) -> None:
+    newest, everything = both(resources)
+    assert newest is None or newest == everything
+
+
+@pytest.mark.parametrize(
+    ("resource", "idle"),
+    [
+        (prescription(1, PARACETAMOL), True),
+        (prescription(1, PREDNISONE), False),
+        (prescription(1, UNKNOWN_DRUG), False),
+        (prescription(1, None), False),
+        (prescription(1, PARACETAMOL, modifierExtension=[]), False),
+        (condition(1, "15777000"), True),
+        (condition(1, "64859006"), False),
+    ],
+)
+def test_what_says_nothing(resource: Json, idle: bool) -> None:
+    assert is_idle(resource) is idle
+
+
+def test_an_idle_version_of_something_makes_everything_be_read() -> None:
+    newest, everything = both([condition(1, "64859006", id="c"), condition(1, "15777000", id="c")])
+    assert newest is None
+    assert everything is not None
 
 
 def test_superseded_lines_are_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:

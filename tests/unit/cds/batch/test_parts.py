@@ -15,7 +15,7 @@ from cds.batch.journal import RunFolder, Stage, Task
 from cds.batch.keys import id_of_patient_line, patient_key_of_line, reference_key, subject_reference
 from cds.batch.lines import blocks
 from cds.batch.sources import BY_CODE
-from cds.batch.spill import Record, SpillWriter, bucket_of, read_bucket
+from cds.batch.spill import Records, SpillWriter, bucket_of, read_bucket
 from fhir_adapters.patient import (
     BoneDensityScan,
     DrugClass,
@@ -103,23 +103,36 @@ def test_codes_are_all_found_and_nothing_else() -> None:
             assert not found.search(f'"code":"{code[:-1]}"'.encode()) or code[:-1] in codes
 
 
-@given(records=st.lists(st.tuples(st.sampled_from([b"a", b"b", b"c"]), st.binary(max_size=30)), max_size=20))
-def test_spilled_records_come_back(
-    tmp_path_factory: pytest.TempPathFactory, records: list[tuple[bytes, bytes]]
+PAYLOAD = st.one_of(st.binary(max_size=30), st.sampled_from([b"\x1e", b"a\x1eb", b"a\tb", b"{}"]))
+
+
+@given(
+    records=st.lists(st.tuples(st.sampled_from([b"a", b"b", b"c"]), PAYLOAD, st.booleans()), max_size=20),
+    table=st.integers(0, 1),
+)
+def test_spilled_records_come_back_in_order(
+    tmp_path_factory: pytest.TempPathFactory, records: list[tuple[bytes, bytes, bool]], table: int
 ) -> None:
     folder, task = RunFolder(tmp_path_factory.mktemp("spill")), Task(Stage.SCAN, 0)
-    records = [(key, payload.replace(b"\n", b"") or b"-") for key, payload in records]
-    with SpillWriter(folder, task, 3) as spill:
-        for number, (key, payload) in enumerate(records):
-            spill.add(bucket_of(key, 3), key, 2, number - 1, payload)
-            spill._flush()
-    read = [
-        (record.line, key, record.payload)
-        for bucket in range(3)
-        for key, told in read_bucket(folder.file(task, "spill"), spill.segments, bucket)
-        for record in [Record.of(0, told)]
-    ]
-    assert sorted(read) == [(number - 1, key, payload) for number, (key, payload) in enumerate(records)]
+    records = [(key, payload.replace(b"\n", b"") or b"-", flush) for key, payload, flush in records]
+    with SpillWriter(folder, task, 3, tables=2) as spill:
+        for number, (key, payload, flush) in enumerate(records):
+            spill.add(key, 2, number - 1, payload, b"c", b"d%d" % number, table)
+            if flush:
+                spill._flush()
+    for key in (b"a", b"b", b"c"):
+        read = [
+            (record.line, record.payload, code, day)
+            for found, told in read_bucket(folder.file(task, "spill"), spill.segments, 3 * table + bucket_of(key, 3))
+            if found == key
+            for lines in [Records.of(0, told)]
+            for record, code, day in zip(lines.one_by_one(), lines.codes, lines.days, strict=True)
+        ]
+        assert read == [
+            (number - 1, payload, b"c", b"d%d" % number)
+            for number, (own, payload, _) in enumerate(records)
+            if own == key
+        ]
 
 
 # --- care gaps

@@ -56,18 +56,32 @@ def test_published_ratios_are_named_and_cited(client: HooksClient) -> None:
     assert "dementia \u00d71.97" in line and "[" in line
 
 
-def test_a_scan_without_a_result_is_not_ordered_again(client: HooksClient) -> None:
-    fracture = condition("f1", hooks.WRIST_FRACTURE, days=200)
-    scan: Json = {
+def scan(*, days: int) -> Json:
+    """A bone density scan that was done, without what it found."""
+    return {
         "resourceType": "Procedure",
         "id": "s1",
         "status": "completed",
-        "subject": fracture["subject"],
-        "code": {"coding": [{"system": "http://snomed.info/sct", "code": "312681000"}]},
-        "performedDateTime": hooks.ago(100),
+        "subject": hooks.subject(),
+        "code": hooks.concept(hooks.SNOMED, "312681000"),
+        "performedDateTime": hooks.ago(days),
     }
-    cards = view(client, fracture, scan)
+
+
+def test_a_scan_without_a_result_is_not_ordered_again(client: HooksClient) -> None:
+    cards = view(client, condition("f1", hooks.WRIST_FRACTURE, days=200), scan(days=100))
     assert not any("Order a bone density scan" in one["label"] for card in cards for one in card.get("suggestions", ()))
+
+
+def test_a_card_asks_for_the_result_of_a_scan(client: HooksClient) -> None:
+    fracture, old_score = condition("f1", hooks.WRIST_FRACTURE, days=200), observation("t1", "80948-3", -2.8, "1")
+    old_score["effectiveDateTime"] = f"{hooks.ago(900)}T08:00:00Z"
+    (card,) = view(client, fracture, old_score, scan(days=100))
+    (line,) = [one for one in card["detail"].splitlines() if "without its result" in one]
+    assert f"ask for it (scan of {hooks.ago(100)})" in line
+    assert "Procedure/s1" in line
+    (card,) = view(client, fracture, old_score)
+    assert "without its result" not in card["detail"]
 
 
 def test_a_fracture_that_nobody_followed_up(client: HooksClient) -> None:

@@ -74,6 +74,14 @@ DXA: Json = {
     "code": {"coding": [{"system": "http://snomed.info/sct", "code": "312681000"}]},
     "performedDateTime": "2020-05-04",
 }
+REPORT: Json = {
+    "resourceType": "DiagnosticReport",
+    "id": "e1",
+    "status": "final",
+    "subject": {"reference": "Patient/p1"},
+    "code": {"coding": [{"system": "http://loinc.org", "code": "24701-5"}]},
+    "effectiveDateTime": "2022-05-04",
+}
 
 
 def whole(**changes: Any) -> Routes:
@@ -85,6 +93,7 @@ def whole(**changes: Any) -> Routes:
             "MedicationRequest": searchset([REQUEST, PREDNISONE]),
             "FamilyMemberHistory": searchset([MOTHER]),
             "Procedure": searchset([DXA]),
+            "DiagnosticReport": searchset([REPORT]),
         }
         | changes
     )
@@ -108,15 +117,15 @@ def refuses_param(name: str, answer: httpx.Response) -> Any:
 
 
 def test_the_plan_asks_for_what_the_reader_reads() -> None:
-    # Medication comes with its requests; the results of a DiagnosticReport are Observations of their own.
-    assert {*RECORD_TYPES, "Medication", "DiagnosticReport"} == READ_TYPES
+    # Medication comes with its requests.
+    assert {*RECORD_TYPES, "Medication"} == READ_TYPES
 
 
-def test_a_whole_record_in_nine_requests() -> None:
+def test_a_whole_record_in_ten_requests() -> None:
     routes = whole()
     record = fetch(routes)
     assert record.warnings == ()
-    assert record.requests == len(routes.requests) == 9
+    assert record.requests == len(routes.requests) == 10
     assert record.received_bytes > 500
     assert record.counts == tuple(
         (name, 1)
@@ -127,6 +136,7 @@ def test_a_whole_record_in_nine_requests() -> None:
             "MedicationRequest",
             "FamilyMemberHistory",
             "Procedure",
+            "DiagnosticReport",
             "Medication",
         )
     )
@@ -136,7 +146,7 @@ def test_a_whole_record_in_nine_requests() -> None:
     assert snapshot.weight_kg is not None
     assert snapshot.takes(DrugClass.SYSTEMIC_GLUCOCORTICOID)
     assert snapshot.parental_hip_fracture is not None
-    assert [one.resource for one in snapshot.bone_density_scans] == ["Procedure/d1"]
+    assert [one.resource for one in snapshot.bone_density_scans] == ["DiagnosticReport/e1", "Procedure/d1"]
     assert "p1" not in repr(record)
 
 
@@ -146,8 +156,9 @@ def test_only_the_codes_that_are_read_are_asked_for() -> None:
     (asked,) = routes.asked("Observation")
     assert set(asked["code"].split(",")) == relevant_codes()
     assert asked["patient"] == "p1"
-    (scans,) = routes.asked("Procedure")
-    assert set(scans["code"].split(",")) == scan_codes()
+    for name in ("Procedure", "DiagnosticReport"):
+        (scans,) = routes.asked(name)
+        assert set(scans["code"].split(",")) == scan_codes()
     assert routes.asked("MedicationRequest")[0]["_include"] == "MedicationRequest:medication"
     assert routes.asked("Patient") == [{"_id": "p1", "_count": "500"}]
     assert all("p1" not in str(request.url) for request in routes.requests)
@@ -160,7 +171,9 @@ def test_the_bytes_do_not_depend_on_the_order_of_the_server() -> None:
     assert forward.bundle == backward.bundle
 
 
-@pytest.mark.parametrize("name", ["FamilyMemberHistory", "MedicationStatement", "MedicationDispense", "Procedure"])
+@pytest.mark.parametrize(
+    "name", ["FamilyMemberHistory", "MedicationStatement", "MedicationDispense", "Procedure", "DiagnosticReport"]
+)
 @pytest.mark.parametrize("status", [400, 403, 404])
 def test_a_lesser_type_that_is_refused_becomes_a_warning(name: str, status: int) -> None:
     record = fetch(whole(**{name: httpx.Response(status)}))
@@ -256,7 +269,7 @@ def test_pages_of_one_type_are_joined() -> None:
 
     record = fetch(whole(Condition=pages))
     assert dict(record.counts)["Condition"] == 2
-    assert record.requests == 10
+    assert record.requests == 11
 
 
 def test_entries_without_address_get_one() -> None:
