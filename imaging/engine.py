@@ -1,6 +1,7 @@
 """`FractureEngine`: one radiograph in, `ImageFindings` out."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from imaging.attributes.model import AttributeModel
+from imaging.attributes.pixel_statistics import pixel_statistics
 from imaging.attributes.pooling import pool_image, pool_statistics
 from imaging.attributes.scope import ScopeModel
 from imaging.calibration import ScoreKind
@@ -165,10 +167,14 @@ class FractureEngine:
 
         The image-level call, boxes at or above the high-sensitivity point, and pattern and geometry of each.
         """
-        look = self.look(radiograph.pixels)
-        scope_score = self._scope_score(look, radiograph)
+        # Plate and layout are judged while the network runs: that sets free the interpreter for most of its time.
+        with ThreadPoolExecutor(max_workers=1) as beside:
+            quality = beside.submit(quality_warnings, radiograph.pixels)
+            layout = beside.submit(pixel_statistics, radiograph.pixels) if self.scope is not None else None
+            look = self.look(radiograph.pixels)
+        scope_score = self._scope_score(look, None if layout is None else layout.result())
         points = (self.manifest.high_sensitivity, self.manifest.high_specificity)
-        warnings = (*radiograph.warnings, *quality_warnings(radiograph.pixels))
+        warnings = (*radiograph.warnings, *quality.result())
         call, added = decide(look.max_score, points, scope_score, warnings)
         height, width = radiograph.pixels.shape
         told = call in REPORTED
@@ -196,10 +202,11 @@ class FractureEngine:
             warnings=(*warnings, *added),
         )
 
-    def _scope_score(self, look: Look, radiograph: Radiograph) -> float | None:
-        if self.scope is None or not look.features:
+    def _scope_score(self, look: Look, pixels: Tensor | None) -> float | None:
+        """How strange the radiograph is, given its `pixel_statistics`; None without scope model or features."""
+        if self.scope is None or pixels is None or not look.features:
             return None
-        return self.scope.score(pool_image(look.features, look.transform), radiograph.pixels)
+        return self.scope.score(pool_image(look.features, look.transform), pixels)
 
     def _statistics(self, look: Look) -> Tensor | None:
         """What the attribute heads read; None without heads or features."""

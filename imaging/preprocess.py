@@ -13,6 +13,8 @@ LOW_PERCENTILE = 0.5
 HIGH_PERCENTILE = 99.7
 CLIP_LIMIT = 2.0
 TILES = (8, 8)
+BLACK = 2
+"""Up to this grey value a pixel is not exposed."""
 WORKING_SIDE_PX = 1024
 """A larger radiograph is averaged down to this first: evening out fine noise at full size costs time, not insight."""
 
@@ -25,10 +27,11 @@ def normalise_contrast(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
     Black is left out of the percentiles: collimated borders would otherwise set the range.
     """
-    exposed = pixels[pixels > 2]
-    if exposed.size < 16:
+    counts = np.bincount(pixels.ravel(), minlength=256)
+    counts[: BLACK + 1] = 0
+    histogram = counts.cumsum()
+    if histogram[-1] < 16:
         return pixels
-    histogram = np.bincount(exposed, minlength=256).cumsum()
     low, high = np.searchsorted(histogram, np.array([LOW_PERCENTILE, HIGH_PERCENTILE]) / 100 * histogram[-1])
     if high <= low:
         return pixels

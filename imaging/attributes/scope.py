@@ -107,11 +107,11 @@ class ScopeModel:
         ]
         return (2 * torch.minimum(*shares)).clamp(max=1.0)
 
-    def score(self, pooled: Tensor, pixels: NDArray[np.float32]) -> float:
+    def score(self, pooled: Tensor, statistics: Tensor) -> float:
         """Share of in-scope radiographs that are at least as strange as this one, 0..1: small means strange.
 
         Args:
             pooled: `pool_image` of the detector's features, [C].
-            pixels: the radiograph [H, W] in 0..1 as the reader gives it.
+            statistics: `pixel_statistics` of the radiograph as the reader gives it.
         """
-        return float(self.scores(scope_vector(pooled, pixels)[None])[0])
+        return float(self.scores(torch.cat((pooled.float(), statistics))[None])[0])

@@ -5,7 +5,7 @@ than what lies on both its sides? The two bands that together explain a broken b
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +16,8 @@ from imaging.geometry.window import Image, Vector, Window
 _STEP_DEG: Final = 6.0
 _PEAKS: Final = 6
 """Edges looked at per direction and sign."""
+_BANDS: Final = 2
+"""Kept per direction."""
 _MIN_COHERENCE: Final = 0.12
 """An edge must show, on average, this share of a clear edge along its whole length."""
 _MIN_WIDTH_PX: Final = 5.0
@@ -61,11 +63,12 @@ class Band:
 
 
 def clear_edges(values: Image, edge: float, spacing: float) -> Image:
-    """Signed change across the columns, -1..1: a half at a clear edge."""
+    """Signed change across the columns [..., T, N], -1..1: a half at a clear edge."""
     change = np.zeros_like(values)
-    change[:, 1:-1] = (values[:, 2:] - values[:, :-2]) / np.float32(2.0 * spacing)
-    scale = np.float32(edge + 1e-4)
-    return np.asarray(change / (np.abs(change) + scale), dtype=np.float32)
+    np.subtract(values[..., 2:], values[..., :-2], out=change[..., 1:-1])
+    change *= np.float32(0.5 / spacing)
+    change /= np.abs(change) + np.float32(edge + 1e-4)
+    return change
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +82,7 @@ class Pair:
 
 def find_bands(window: Window) -> tuple[tuple[Pair, ...], Band | None]:
     """The pairs that may be the fragments, the best first, and the best single band."""
-    found = [band for step in range(round(360 / _STEP_DEG)) for band in _bands(window, math.radians(step * _STEP_DEG))]
+    found = [band for profile in _profiles(window) for band in _bands(profile, window.darkest)]
     if not found:
         return (), None
     single = max(found, key=lambda band: band.score)
@@ -135,72 +138,135 @@ def _together(bands: Sequence[Band]) -> Image:
     return np.asarray(together, dtype=np.float64)
 
 
-def _bands(window: Window, angle: float) -> list[Band]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Profile:
+    """Edges and brightness across one direction. Lists: the parts looked at are too short for arrays to pay."""
+
+    angle: float
+    start: float
+    end: float
+    half_across: float
+    reach: float
+    first: float
+    """Offset of the first place, across the direction; the places are 1 pixel apart."""
+    edges: list[float]
+    rising: list[int]
+    """The clearest edges, the clearest first."""
+    falling: list[int]
+    level: list[float]
+    sums: list[float]
+    """Of the levels before each place."""
+
+    def judge(self, left: int, right: int, darkest: float) -> tuple[float, float]:
+        """Contrast of a band, and what speaks against a bone, 0 or more; the contrast is 0 for what is none.
+
+        A bone is brighter than both its sides, which are about alike and not air. Right behind its edge lies the
+        cortex, as bright as anything in it; behind the skin, in contrast, lies flesh, and the bone comes later.
+        """
+        size = right - left
+        strip, shell = max(size // 4, 3), max(round(0.15 * size), 2)
+        sides = self._mean(max(left - strip, 0), left), self._mean(right + 1, min(right + 1 + strip, len(self.level)))
+        mean = self._mean(left + 1, right)
+        if mean <= max(sides):
+            return 0.0, 0.0
+        within = self.level[left + 1 : right]
+        top = sorted(within)[-max(size // 8, 1)]
+        if max(sides) - darkest < _AIR * (top - darkest):
+            return 0.0, 0.0
+        behind = within[:shell], within[-shell:]
+        shells = [(max(part) - side) / max(top - side, 1e-6) for part, side in zip(behind, sides, strict=True)]
+        if min(shells) < _MIN_SHELL:
+            return 0.0, 0.0
+        unlike = abs(sides[0] - sides[1]) / (mean - min(sides))
+        # A bone inside the band shows as an edge that rises in its first half or falls in its second.
+        reach = max(int(0.55 * size), 4)
+        rise, fall = max(self.edges[left + 3 : left + reach]), min(self.edges[right - reach + 1 : right - 2])
+        inner = max(rise, -fall, 0.0)
+        return mean - (sides[0] + sides[1]) / 2.0, 0.9 * inner + 0.3 * unlike + max(0.75 - min(shells), 0.0)
+
+    def _mean(self, start: int, stop: int) -> float:
+        """Of the levels from `start` to before `stop`; infinite for none."""
+        return (self.sums[stop] - self.sums[start]) / (stop - start) if stop > start else math.inf
+
+
+def _bands(profile: _Profile, darkest: float) -> list[Band]:
     """The best bands in one direction."""
-    half_across = window.half_across(angle)
-    start = 0.85 * window.exit_distance(angle)
-    length = max(0.65 * window.side, 12.0)
-    along = np.arange(start, start + length, 1.5)
-    reach = _SLACK * half_across
-    across = np.arange(-reach - 0.3 * window.side - 2.0, reach + 0.3 * window.side + 2.0)
-    values, inside = window.sample(angle, along, across)
-    if int(inside.sum()) < 0.6 * len(along):
-        return []
-    edges = clear_edges(values[inside], window.edge, 1.0).mean(axis=0)
-    edges = np.convolve(edges, (0.25, 0.5, 0.25), mode="same")
-    level = values[inside].mean(axis=0)
-    rising, falling = _peaks(edges), _peaks(-edges)
-    bands = []
-    for left in rising:
-        for right in falling:
-            width = float(across[right] - across[left])
-            middle = float(across[right] + across[left]) / 2.0
-            if width < max(_MIN_WIDTH_PX, 0.3 * half_across) or abs(middle) + width / 2.0 > reach:
+    bands: list[Band] = []
+    for most, left, right in _candidates(profile):
+        # Brightness can only take from what edges and place promise: no later candidate gets among the best.
+        if len(bands) == _BANDS and most <= bands[-1].score:
+            break
+        contrast, lack = profile.judge(left, right, darkest)
+        if contrast > 0.0:
+            bands.append(Band(angle=profile.angle, left=profile.first + left, right=profile.first + right,
+                              start=profile.start, end=profile.end, contrast=contrast, score=most - lack))  # fmt: skip
+            bands.sort(key=lambda band: -band.score)
+            del bands[_BANDS:]
+    return bands
+
+
+def _candidates(profile: _Profile) -> list[tuple[float, int, int]]:
+    """A rising edge left of a falling one, with the score that both and their place would earn; the best first."""
+    half_across, found = profile.half_across, []
+    narrowest = max(_MIN_WIDTH_PX, 0.3 * half_across)
+    for left in profile.rising:
+        rise = profile.edges[left]
+        for right in profile.falling:
+            width, aside = float(right - left), abs(profile.first + (left + right) / 2.0)
+            if width < narrowest or aside + width / 2.0 > profile.reach:
                 continue
-            contrast, score = _score(edges, level, left, right, window.darkest)
-            if contrast <= 0.0:
-                continue
+            fall = -profile.edges[right]
+            score = rise + fall + min(rise, fall)
             score += 0.45 * min(width / (2.0 * half_across), 1.0)
-            score -= 0.25 * abs(middle) / half_across
-            score -= 2.0 * max((abs(middle) + width / 2.0) / half_across - 1.05, 0.0)
-            bands.append(Band(angle=angle, left=float(across[left]), right=float(across[right]), start=start,
-                              end=start + length, contrast=contrast, score=score))  # fmt: skip
-    bands.sort(key=lambda band: -band.score)
-    return bands[:2]
+            score -= 0.25 * aside / half_across
+            score -= 2.0 * max((aside + width / 2.0) / half_across - 1.05, 0.0)
+            found.append((score, left, right))
+    found.sort(key=lambda candidate: -candidate[0])
+    return found
 
 
-def _score(edges: Vector, level: Vector, left: int, right: int, darkest: float) -> tuple[float, float]:
-    """Contrast, and strength of both edges less what speaks against a bone; the contrast is 0 for what is none.
-
-    A bone is brighter than both its sides, which are about alike and not air. Right behind its edge lies the cortex, as
-    bright as anything in it; behind the skin, in contrast, lies flesh, and the bone comes later.
-    """
-    size = right - left
-    strip, shell = max(size // 4, 3), max(round(0.15 * size), 2)
-    within = level[left + 1 : right]
-    beside = level[max(left - strip, 0) : left], level[right + 1 : right + 1 + strip]
-    sides = [float(part.mean()) if len(part) else math.inf for part in beside]
-    mean = float(within.mean())
-    if mean <= max(sides):
-        return 0.0, 0.0
-    top = float(np.partition(within, -max(size // 8, 1))[-max(size // 8, 1)])
-    if max(sides) - darkest < _AIR * (top - darkest):
-        return 0.0, 0.0
-    behind = within[:shell], within[-shell:]
-    shells = [(float(part.max()) - side) / max(top - side, 1e-6) for part, side in zip(behind, sides, strict=True)]
-    if min(shells) < _MIN_SHELL:
-        return 0.0, 0.0
-    unlike = abs(sides[0] - sides[1]) / (mean - min(sides))
-    # A bone inside the band shows as an edge that rises in its first half or falls in its second.
-    reach = max(int(0.55 * size), 4)
-    inner = max(float(edges[left + 3 : left + reach].max()), float(-edges[right - reach + 1 : right - 2].min()), 0.0)
-    strength = float(edges[left] - edges[right]) + min(float(edges[left]), float(-edges[right]))
-    score = strength - 0.9 * inner - 0.3 * unlike - 1.0 * max(0.75 - min(shells), 0.0)
-    return mean - (sides[0] + sides[1]) / 2.0, score
+def _profiles(window: Window) -> Iterator[_Profile]:
+    """Every direction in which enough of the picture lies. All are sampled in one go: that halves the time."""
+    angles = [math.radians(step * _STEP_DEG) for step in range(round(360 / _STEP_DEG))]
+    half_across = [window.half_across(angle) for angle in angles]
+    starts = np.asarray([0.85 * window.exit_distance(angle) for angle in angles])
+    length = max(0.65 * window.side, 12.0)
+    along = starts[:, None] + np.arange(0.0, length, 1.5)
+    firsts = -_SLACK * np.asarray(half_across) - 0.3 * window.side - 2.0
+    counts = np.ceil(-2.0 * firsts).astype(np.int64)
+    across = firsts[:, None] + np.arange(counts.max())
+    values, inside = window.sample_fan(angles, along, across, counts)
+    rows = inside.sum(axis=1)
+    # The mean of the rows inside, as a product of matrices.
+    share = (inside / np.maximum(rows, 1)[:, None]).astype(np.float32)[:, None, :]
+    changes = (share @ clear_edges(values, window.edge, 1.0))[:, 0].astype(np.float64)
+    levels = (share @ values)[:, 0]
+    for index in np.flatnonzero(rows >= 0.6 * along.shape[1]):
+        count = int(counts[index])
+        change = changes[index, :count]
+        change[-1] = 0.0
+        edges = np.convolve(change, (0.25, 0.5, 0.25), mode="same")
+        level = levels[index, :count]
+        yield _Profile(
+            angle=angles[index],
+            start=float(starts[index]),
+            end=float(starts[index]) + length,
+            half_across=half_across[index],
+            reach=_SLACK * half_across[index],
+            first=float(firsts[index]),
+            edges=edges.tolist(),
+            rising=_peaks(edges),
+            falling=_peaks(-edges),
+            level=level.tolist(),
+            sums=[0.0, *np.cumsum(level, dtype=np.float64).tolist()],
+        )
 
 
 def _peaks(values: Vector) -> list[int]:
     """The strongest local maxima."""
-    inner = (values[1:-1] >= values[:-2]) & (values[1:-1] > values[2:]) & (values[1:-1] > _MIN_COHERENCE)
-    places = np.flatnonzero(inner) + 1
-    return [int(place) for place in places[np.argsort(-values[places])][:_PEAKS]]
+    high = np.flatnonzero(values[1:-1] > _MIN_COHERENCE) + 1
+    heights = values.take(high)
+    top = (heights >= values.take(high - 1)) & (heights > values.take(high + 1))
+    places = high[top]
+    found: list[int] = places[np.argsort(-heights[top])][:_PEAKS].tolist()
+    return found

@@ -155,26 +155,24 @@ def _refined(strength: Image, path: Indices, shifts: Vector, outward: int) -> Ve
     """
     rows = np.arange(len(path))
     change = np.clip(strength / (1.0 - np.clip(strength, 0.0, 0.95)), 0.0, None).astype(np.float64)
-    path = np.asarray([_top(row, column) for row, column in zip(change, path, strict=True)])
-    top = change[rows, path]
-    place = shifts[path].astype(np.float64)
-    open_rows = np.ones(len(path), dtype=np.bool_)
-    before = top
-    for step in range(1, _FLANK + 1):
-        column = np.clip(path + outward * step, 0, strength.shape[1] - 1)
-        here = change[rows, column]
-        crossed = open_rows & (here <= _FLANK_LEVEL * top)
-        part = np.clip((before - _FLANK_LEVEL * top) / np.maximum(before - here, 1e-9), 0.0, 1.0)
-        place = np.where(crossed, shifts[path] + outward * _STEP * (step - 1 + part), place)
-        open_rows &= ~crossed
-        before = here
-    return np.asarray(np.where(open_rows, shifts[path] + outward * _STEP * 2.0, place), dtype=np.float64)
+    path = _tops(change, path)
+    # [T, 1 + _FLANK]: the change at the top and at each step outwards.
+    steps = path[:, None] + outward * np.arange(_FLANK + 1)
+    flank = change[rows[:, None], np.clip(steps, 0, strength.shape[1] - 1)]
+    level = _FLANK_LEVEL * flank[:, 0]
+    crossed = flank[:, 1:] <= level[:, None]
+    step = crossed.argmax(axis=1)
+    before, here = flank[rows, step], flank[rows, step + 1]
+    part = np.clip((before - level) / np.maximum(before - here, 1e-9), 0.0, 1.0)
+    outside = np.where(crossed.any(axis=1), step + part, 2.0)
+    return np.asarray(shifts[path] + outward * _STEP * outside, dtype=np.float64)
 
 
-def _top(change: Vector, column: int) -> int:
-    """The nearest top of the change within two columns of the path."""
-    start = max(column - 2, 0)
-    return start + int(change[start : column + 3].argmax())
+def _tops(change: Vector, path: Indices) -> Indices:
+    """The nearest top of the change within two columns of the path, in each row."""
+    padded = np.pad(change, ((0, 0), (2, 2)), constant_values=-1.0)
+    near = padded[np.arange(len(path))[:, None], path[:, None] + np.arange(5)]
+    return np.asarray(path - 2 + near.argmax(axis=1), dtype=np.int64)
 
 
 def _kept(strength: Vector) -> int:
@@ -229,12 +227,23 @@ def fit_axis(along: Vector, middle: Vector) -> Axis:
 
 def _robust_line(along: Vector, values: Vector) -> tuple[Vector, Vector]:
     """(offset, slope) and the weights, by iteratively reweighted least squares with Tukey's biweight."""
-    design = np.stack((np.ones_like(along), along), axis=1)
+    middle = float(along.mean())
+    centred = along - middle
+    # Their products with the squared weights are all that the normal equations of a line need.
+    terms = np.stack((np.ones_like(along), centred, centred * centred, values, centred * values))
     weights: Vector = np.ones_like(along)
-    line: Vector = np.zeros(2)
+    offset = slope = 0.0
     for _ in range(_ITERATIONS):
-        line = np.linalg.lstsq(design * weights[:, None], values * weights, rcond=None)[0]
-        residuals = values - design @ line
-        scale = max(1.4826 * float(np.median(np.abs(residuals))), 0.15)
+        count, first, second, total, moment = (terms @ (weights * weights)).tolist()
+        slope = (count * moment - first * total) / max(count * second - first * first, 1e-9)
+        offset = (total - slope * first) / count
+        residuals = values - offset - slope * centred
+        scale = max(1.4826 * _median(np.abs(residuals)), 0.15)
         weights = np.clip(1.0 - (residuals / (4.685 * scale)) ** 2, 0.0, None)
-    return line, weights**2
+    return np.asarray((offset - slope * middle, slope)), weights**2
+
+
+def _median(values: Vector) -> float:
+    """Of at least one value; without the checks that make NumPy's five times slower on a hundred of them."""
+    ordered = np.sort(values)
+    return float(ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2.0

@@ -84,9 +84,9 @@ def _scores(window: Window, shaft: Shaft, tangents: Vector) -> tuple[Vector, Ima
     darker = np.zeros_like(values)
     darker[2:-2] = values[4:] + values[3:-1] - values[:-4] - values[1:-3]
     darker = darker / (np.abs(darker) + np.float32(2.0 * window.edge))
-    scores = np.empty((len(places), len(tangents)), dtype=np.float32)
-    columns = np.arange(len(across))
-    for index, tangent in enumerate(tangents):
-        rows = np.rint(places[:, None] + tangent * across[None, :] - along[0]).astype(np.int64)
-        scores[:, index] = darker[np.clip(rows, 0, len(along) - 1), columns].mean(axis=1)
-    return places, scores
+    # [places, tangents, across] rows, all at once, counted from the first.
+    rows = np.rint((places - along[0])[:, None, None] + tangents[:, None] * across).astype(np.int64)
+    np.clip(rows, 0, len(along) - 1, out=rows)
+    rows *= len(across)
+    rows += np.arange(len(across))
+    return places, darker.ravel().take(rows).mean(axis=2)

@@ -1,6 +1,7 @@
 """The part of the picture that is looked at, and sampling it along a direction."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -80,13 +81,53 @@ class Window:
             [T, N] grey values, and [T] whether a row lies wholly inside the picture.
         """
         cosine, sine = math.cos(angle), math.sin(angle)
-        x = (self.centre[0] + along[:, None] * cosine - across * sine).astype(np.float32)
-        y = (self.centre[1] + along[:, None] * sine + across * cosine).astype(np.float32)
+        x = (self.centre[0] + along * cosine).astype(np.float32)[:, None] - (across * sine).astype(np.float32)
+        y = (self.centre[1] + along * sine).astype(np.float32)[:, None] + (across * cosine).astype(np.float32)
         values = cv2.remap(self.image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(values, dtype=np.float32), self._rows_inside(x[:, 0], x[:, -1], y[:, 0], y[:, -1])
+
+    def sample_fan(
+        self, angles: Sequence[float], along: Vector, across: Vector, counts: Indices
+    ) -> tuple[Image, NDArray[np.bool_]]:
+        """The same in many directions at once.
+
+        Args:
+            angles: [D] radians.
+            along: [D, T].
+            across: [D, N], evenly spaced.
+            counts: [D] how many of the N places belong to the direction; the others only fill up.
+
+        Returns:
+            [D, T, N] grey values, and [D, T] whether a row lies wholly inside the picture.
+        """
+        directions, rows = along.shape
+        cosine, sine = (np.asarray([turn(angle) for angle in angles])[:, None] for turn in (math.cos, math.sin))
+        x, y = self.centre[0] + along * cosine, self.centre[1] + along * sine
+        left, down = (across * sine).astype(np.float32), (across * cosine).astype(np.float32)
+        flat = (directions * rows, -1)
+        values = cv2.remap(
+            self.image,
+            (x.astype(np.float32)[:, :, None] - left[:, None, :]).reshape(flat),
+            (y.astype(np.float32)[:, :, None] + down[:, None, :]).reshape(flat),
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        ends = np.stack((np.zeros_like(counts), counts - 1), axis=1)
+        sides = np.take_along_axis(across, ends, axis=1)
+        inside = self._rows_inside(
+            *(x - side * sine for side in sides.T[:, :, None]), *(y + side * cosine for side in sides.T[:, :, None])
+        )
+        return np.asarray(values, dtype=np.float32).reshape(directions, rows, -1), inside
+
+    def _rows_inside(self, *ends: Image) -> NDArray[np.bool_]:
+        """Whether each row lies inside the picture, from the x and then the y of its first and of its last place."""
         rows, columns = self.image.shape
-        inside = (x[:, 0] > 1) & (x[:, -1] > 1) & (x[:, 0] < columns - 2) & (x[:, -1] < columns - 2)
-        inside &= (y[:, 0] > 1) & (y[:, -1] > 1) & (y[:, 0] < rows - 2) & (y[:, -1] < rows - 2)
-        return np.asarray(values, dtype=np.float32), inside
+        inside = np.ones(ends[0].shape, dtype=np.bool_)
+        for places, limit in zip(ends, (columns, columns, rows, rows), strict=True):
+            # Nearly always all of them do.
+            if not (places.min() > 1 and places.max() < limit - 2):
+                inside &= (places > 1) & (places < limit - 2)
+        return inside
 
 
 def open_window(pixels: Image, box: BoxPx) -> Window | None:
@@ -107,15 +148,8 @@ def open_window(pixels: Image, box: BoxPx) -> Window | None:
         scale = size[0] / part.shape[1]
         part = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
     image = np.asarray(cv2.GaussianBlur(part, (0, 0), _SMOOTHING), dtype=np.float32)
-    gradient = np.hypot(
-        cv2.Sobel(image, cv2.CV_32F, 1, 0, scale=0.125), cv2.Sobel(image, cv2.CV_32F, 0, 1, scale=0.125)
-    )
     centre = ((middle_x - left) * scale - 0.5, (middle_y - top) * scale - 0.5)
-    reach = 1.3 * side * scale
-    near = gradient[
-        max(int(centre[1] - reach), 0) : int(centre[1] + reach) + 1,
-        max(int(centre[0] - reach), 0) : int(centre[0] + reach) + 1,
-    ]
+    near = _gradient(image, centre, 1.3 * side * scale)
     noise, edge = (float(value) for value in np.percentile(near, (40.0, 93.0)))
     return Window(
         image=image,
@@ -129,3 +163,14 @@ def open_window(pixels: Image, box: BoxPx) -> Window | None:
         edge=edge,
         noise=noise,
     )
+
+
+def _gradient(image: Image, centre: tuple[float, float], reach: float) -> Image:
+    """Size of the gradient within `reach` of the centre, grey levels per pixel."""
+    (x1, x2), (y1, y2) = ((max(int(place - reach), 0), int(place + reach) + 1) for place in centre)
+    # One pixel more on each side, so that the border of the part is no border for the differences.
+    top, left = max(y1 - 1, 0), max(x1 - 1, 0)
+    part = image[top : y2 + 1, left : x2 + 1]
+    across, down = cv2.Sobel(part, cv2.CV_32F, 1, 0, scale=0.125), cv2.Sobel(part, cv2.CV_32F, 0, 1, scale=0.125)
+    found = cv2.magnitude(across, down)
+    return np.asarray(found[y1 - top : y2 - top, x1 - left : x2 - left], dtype=np.float32)

@@ -3,7 +3,9 @@
     python -m tests.benchmarks.latency [--runs 50] [--size 640]
 
 All in one process and one run, turn by turn, so that a drifting machine slows every row alike. Prints median and 95th
-percentile. The image is a synthetic phantom of 640 px, so that anyone can repeat it.
+percentile of the time that passed, and the median of the processor time of all threads, which a busy machine disturbs
+less (threads that wait for each other count as well). The image is a synthetic phantom of 640 px, so that anyone can
+repeat it.
 """
 
 import argparse
@@ -49,7 +51,8 @@ def main() -> None:
 def _image_files(folder: Path, size: int) -> tuple[Path, Path]:
     pixels = make_phantom(PhantomSpec(), seed=1).pixels
     factor = size / max(pixels.shape)
-    pixels = cv2.resize(pixels, (round(pixels.shape[1] * factor), round(pixels.shape[0] * factor)))
+    shape = (round(pixels.shape[1] * factor), round(pixels.shape[0] * factor))
+    pixels = np.asarray(cv2.resize(pixels, shape), dtype=np.float32)
     jpeg, dicom = folder / "phantom.jpg", folder / "phantom.dcm"
     cv2.imwrite(str(jpeg), np.clip(pixels * 255, 0, 255).astype(np.uint8))
     write_dicom(dicom, pixels, DicomHeader(storage=RadiographClass.CR, synthetic=True))
@@ -95,10 +98,6 @@ def _eager(network: torch.nn.Module) -> Callable[[torch.Tensor], object]:
     return lambda canvas: network.decode(network(canvas))  # type: ignore[operator]
 
 
-def _onnx_call(session: onnxruntime.InferenceSession) -> Callable[[object], object]:
-    return lambda canvas: session.run(None, {"canvas": canvas})
-
-
 def _onnx_session(module: torch.nn.Module, canvas: torch.Tensor, threads: int) -> onnxruntime.InferenceSession:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "detector.onnx"
@@ -108,28 +107,36 @@ def _onnx_session(module: torch.nn.Module, canvas: torch.Tensor, threads: int) -
         return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
 
 
-def _time(subjects: dict[str, Callable[[], object]], runs: int) -> dict[str, list[float]]:
+def _time(subjects: dict[str, Callable[[], object]], runs: int) -> dict[str, list[tuple[float, float]]]:
+    """Of each run, the milliseconds that passed and those of the processor."""
     for subject in subjects.values():
         for _ in range(3):
             subject()
-    times: dict[str, list[float]] = {name: [] for name in subjects}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in subjects}
     for _ in range(runs):
         for name, subject in subjects.items():
-            start = time.perf_counter()
+            start, busy = time.perf_counter(), time.process_time()
             subject()
-            times[name].append((time.perf_counter() - start) * 1000)
+            times[name].append(((time.perf_counter() - start) * 1000, (time.process_time() - busy) * 1000))
     return times
 
 
-def _print(times: dict[str, list[float]], arguments: argparse.Namespace) -> None:
+def _print(times: dict[str, list[tuple[float, float]]], arguments: argparse.Namespace) -> None:
     table = Table(
         title=f"{arguments.runs} runs, {arguments.threads} threads, {platform.machine()}, image {arguments.size} px",
         title_justify="left",
     )
-    for column, justify in (("what", "left"), ("median ms", "right"), ("p95 ms", "right")):
+    for column, justify in (
+        ("what", "left"),
+        ("median ms", "right"),
+        ("p95 ms", "right"),
+        ("median CPU ms", "right"),
+    ):
         table.add_column(column, justify=justify)  # type: ignore[arg-type]
     for name, values in times.items():
-        table.add_row(name, f"{np.median(values):.1f}", f"{np.percentile(values, 95):.1f}")
+        passed, busy = np.asarray(values).T
+        figures = np.median(passed), np.percentile(passed, 95), np.median(busy)
+        table.add_row(name, *(f"{figure:.1f}" for figure in figures))
     Console(width=110).print(table)
 
 

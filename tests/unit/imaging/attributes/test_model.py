@@ -160,3 +160,11 @@ def test_heads_that_do_not_fit() -> None:
 def test_log_odds_are_finite() -> None:
     assert log_odds(0.5) == 0
     assert -10 < log_odds(0) < log_odds(1) < 10
+
+
+def test_figures_are_the_same_with_and_without_gradients() -> None:
+    """Those that training and use read must be those that explanations differentiate."""
+    followed = [level.requires_grad_() for level in maps()]
+    with_gradients = pool_statistics(followed, WIDE)
+    assert with_gradients.requires_grad
+    torch.testing.assert_close(with_gradients.detach(), pool_statistics(maps(), WIDE), atol=1e-6, rtol=1e-5)
