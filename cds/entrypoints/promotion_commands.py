@@ -7,7 +7,7 @@ import typer
 
 from cds.entrypoints.console import failures_explained
 from cds.errors import ExitCode
-from cds.learning.model_kinds import SHIPPED, ModelKind
+from cds.learning.model_kinds import SHIPPED, ModelKind, Question
 
 if TYPE_CHECKING:  # at run time it would load the database, which --help need not wait for
     from cds.learning.models import ModelStore
@@ -20,7 +20,24 @@ shadow_app = typer.Typer(
     rich_markup_mode=None,
     help="A candidate that answers every radiograph silently beside the current model.",
 )
-KindOption = Annotated[ModelKind, typer.Option("--kind", help="Which kind of model.")]
+
+
+def _question(word: str) -> Question:
+    try:
+        return Question.of(word)
+    except ValueError:
+        raise typer.BadParameter(f"{word!r} is none of {', '.join(Question)}.") from None
+
+
+KindOption = Annotated[
+    Question,
+    typer.Option(
+        "--kind",
+        parser=_question,
+        metavar=f"[{'|'.join(Question)}]",
+        help="Which kind of model; fracture-type is the heads of a detector that stays as it is.",
+    ),
+]
 ByOption = Annotated[str, typer.Option("--by", help="Who decides; stands in the history and in the report.")]
 HISTORY_SHOWN = 10
 
@@ -52,8 +69,20 @@ def models(
 def promote(
     candidate: Annotated[Path, typer.Argument(help="The candidate's weights folder, with provenance.json.")],
     kind: KindOption,
-    locked: Annotated[Path, typer.Option("--locked", help="Set that neither model learned from; see the README.")],
+    locked: Annotated[
+        Path,
+        typer.Option(
+            "--locked",
+            help="Set that neither model learned from. detector: FracAtlas' layout, or images.csv with boxes.csv;"
+            " fracture-type: images.csv with type; risk: survey CSV; healing: table of outcomes, or an export;"
+            " bone-age: Parquet.",
+        ),
+    ],
     by: ByOption,
+    locked_types: Annotated[
+        Path | None,
+        typer.Option("--locked-types", help="Detector: a further set, images.csv with type, that judges the heads."),
+    ] = None,
     split: Annotated[str, typer.Option(help="Split of that set, or 'all'.")] = "all",
     split_list: Annotated[Path | None, typer.Option(help="CSV file of `cds data split` that names the split.")] = None,
     margins: Annotated[Path | None, typer.Option(help="YAML file of margins; the defaults without.")] = None,
@@ -81,6 +110,7 @@ def promote(
             candidate,
             locked,
             by=by,
+            locked_types=locked_types,
             split=split,
             split_list=split_list,
             margins=margins,
@@ -91,7 +121,7 @@ def promote(
             out=out,
             report=lambda line: typer.echo(line, err=True),
         )
-        _tell(decision, kind)
+        _tell(decision, kind.kind)
         if not decision.verdict.promoted:
             raise typer.Exit(int(ExitCode.REFUSED))
 
@@ -106,10 +136,11 @@ def rollback(
         from cds.learning.promotion import model_name
 
         settings, store = _opened()
-        store.rollback(kind, by=by, why=reason)
-        typer.echo(f"{kind.value}: {model_name(kind, store.current(kind))}")
-        if _setting_wins(kind, settings):
-            typer.echo(f"FRACTURE_CDS_{kind.value.upper()}_DIR is set and wins: services keep that one.", err=True)
+        model = kind.kind
+        store.rollback(model, by=by, why=reason)
+        typer.echo(f"{model.value}: {model_name(model, store.current(model))}")
+        if _setting_wins(model, settings):
+            typer.echo(f"FRACTURE_CDS_{model.value.upper()}_DIR is set and wins: services keep that one.", err=True)
 
 
 @shadow_app.command("start")

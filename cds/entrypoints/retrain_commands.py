@@ -22,24 +22,44 @@ def retrain(
         typer.Option(exists=True, help="What the current model was trained on, or the candidate's folder that it was."),
     ] = None,
     config: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="YAML of settings.")] = None,
+    heads_data: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            help="Detector: folder with fracture_types, fracatlas and hip, to fit its heads anew; looked for in"
+            " --replay and beside it without.",
+        ),
+    ] = None,
     model: Annotated[
         Path | None,
         typer.Option(exists=True, file_okay=False, help="Model to go on from; the one in use by default."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished retraining in --out.")] = False,
 ) -> None:
-    """Make a candidate; nothing is put to use: see 'cds learn promote'."""
+    r"""Make a candidate; nothing is put to use: see 'cds learn promote'.
+
+    \b
+    --feedback and --replay by kind:
+    detector       exports; the data set it was trained on (FracAtlas' layout)
+    fracture-type  exports that state types; the folder of fracture_types, fracatlas and hip
+    risk           folders with survey.csv or fracture_outcomes.csv; the survey it was trained on
+    healing        exports with outcomes at follow-up; an earlier export or candidate, or nothing
+    """
     with failures_explained():
+        from dataclasses import replace
+
         from cds.learning.retraining.config import RetrainConfig
         from cds.learning.retraining.run import retrain as make
 
+        settings = RetrainConfig.read(config)
         make(
             kind,
             feedback,
             out,
             replay=replay,
             parent=model or _in_use(kind),
-            config=RetrainConfig.read(config),
+            config=settings if heads_data is None else replace(settings, heads_data=str(heads_data)),
             resume=resume,
             report=_note,
         )

@@ -16,7 +16,9 @@ again and again: candidates that are chosen by their result on it come to fit it
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from statistics import NormalDist
 from typing import Final
 
@@ -24,7 +26,7 @@ import numpy as np
 
 from cds.errors import InputError
 from cds.learning.gate_metrics import SLOPE_DRAWS, Floats, Measures, gain, group_weights
-from cds.learning.gate_words import METRIC_WORDS, UNKNOWN_ORIGIN, notes_of, reasons_of
+from cds.learning.gate_words import METRIC_WORDS, TYPES_UNJUDGED, UNKNOWN_ORIGIN, Contents, notes_of, reasons_of
 from cds.learning.margins import Margins, read_margins
 from cds.learning.model_kinds import ModelKind
 from cds.learning.provenance import Provenance
@@ -44,11 +46,17 @@ __all__ = [
 ]
 
 ROUNDS: Final = 1000
-IN_OWN_UNIT: Final = frozenset({"absolute_error"})
+IN_OWN_UNIT: Final = frozenset({"absolute_error", "log_score"})
 """Metrics that are no shares: a subgroup's loss is then counted in margins, not in points."""
 LOSSES_IN_OWN_UNIT: Final = 2.0
 """So many margins."""
 SUBGROUP_DRAWS: Final = 400
+TYPE_METRICS: Final = frozenset({"type_accuracy", "type_auc", "log_score", "displaced_auc"})
+"""Of the heads beside a detector; a set of radiographs need not state types."""
+FEWEST_CLASSES: Final = 2
+"""So many types must each have enough items; one alone is no question."""
+TABLES: Final = frozenset({ModelKind.RISK.value, ModelKind.HEALING.value})
+"""Kinds whose items are rows, of which no digest is kept."""
 
 
 def compare(
@@ -84,18 +92,22 @@ def compare(
         InputError: the two do not hold the same items with the same truth, or there is nothing to compare.
     """
     candidate = _in_order(current, candidate)
+    contents = contents_of(current.answers, margins)
+    untold = kind == ModelKind.DETECTOR and not contents.types_tell
+    if untold:
+        margins = replace(margins, by_metric={k: v for k, v in margins.by_metric.items() if k not in TYPE_METRICS})
     groups = [one.group for one in current.answers]
     n_groups = len(set(groups))
     weights = group_weights(groups, rounds=rounds, seed=seed)
     pair = _Pair(current, candidate, margins, weights)
-    differences = tuple(pair.differences(np.ones((1, len(groups))), n_groups))
+    differences = tuple(pair.differences(np.ones((1, len(groups)))))
     if not differences:
         raise InputError("The locked set gives nothing to compare by.", remedy="Give a set with labels.")
     subgroups = tuple(_subgroups(current.answers, pair, margins))
     calibration = pair.calibration(n_groups)
     shared = _shared(current.answers, provenance, kind)
-    counts = _counts(current.answers)
-    reasons = tuple(reasons_of(differences, subgroups, calibration, shared, n_groups, margins, counts))
+    fewest = min((pair.groups_of(one.metric) for one in differences if one.margin is not None), default=n_groups)
+    reasons = tuple(reasons_of(differences, subgroups, calibration, shared, fewest, margins, contents))
     if needs_provenance and provenance is None:
         reasons = (UNKNOWN_ORIGIN, *reasons)
     doubt = _doubtful_labels(provenance)
@@ -110,6 +122,7 @@ def compare(
         reasons=reasons,
         notes=(
             *notes_of(differences, subgroups, n_groups, looks, shared),
+            *((TYPES_UNJUDGED,) if untold and contents.by_class else ()),
             *((f"Labels called suspicious were looked at and kept. {doubt}",) if doubt and labels_checked else ()),
         ),
         n=len(groups),
@@ -135,8 +148,14 @@ class _Pair:
         self._current, self._candidate = Measures(current), Measures(candidate)
         self._margins = margins
         self._weights = weights
+        self._groups = np.unique(np.array([one.group for one in current.answers]), return_inverse=True)[1]
 
-    def differences(self, members: Floats, n_groups: int, *, judged: bool = True) -> Iterator[Difference]:
+    def groups_of(self, name: str, members: Floats | None = None) -> int:
+        """Independent groups that a metric rests on; not every item tells every metric."""
+        counted = self._current.counted[name]
+        return len(np.unique(self._groups[counted if members is None else counted & (members[0] > 0)]))
+
+    def differences(self, members: Floats, *, judged: bool = True) -> Iterator[Difference]:
         """Each metric of the items in `members` [1, items]; metrics that these cannot give are left out."""
         for name in self._current.statistics:
             before = float(self._current.at(name, members)[0])
@@ -154,7 +173,7 @@ class _Pair:
             drawn = (self._weights if judged else self._weights[:SUBGROUP_DRAWS]) * members
             gains = gain(name, self._current.at(name, drawn), self._candidate.at(name, drawn))
             estimate = float(gain(name, np.array([before]), np.array([after]))[0])
-            low, high = bounds(gains, estimate, self._margins.confidence, n_groups)
+            low, high = bounds(gains, estimate, self._margins.confidence, self.groups_of(name, members))
             yield Difference(
                 metric=name,
                 current=before,
@@ -179,7 +198,7 @@ class _Pair:
         low, high = bounds(draws, after, self._margins.confidence, n_groups)
         wanted = (self._margins.slope_low, self._margins.slope_high)
         overlaps = low <= wanted[1] and high >= wanted[0]
-        no_worse = before > 0 and after > 0 and abs(math.log(after)) <= abs(math.log(before))
+        no_worse = after == before or (before > 0 and after > 0 and abs(math.log(after)) <= abs(math.log(before)))
         return CalibrationCheck(
             current=before,
             candidate=after,
@@ -245,10 +264,18 @@ def _doubtful_labels(provenance: Provenance | None) -> str | None:
     return str(screen.get("words", ""))
 
 
-def _counts(answers: Sequence[Answer]) -> tuple[int, int] | None:
-    """Items with the finding and without; None where the items are not of that kind."""
+def contents_of(answers: Sequence[Answer], margins: Margins) -> Contents:
+    """What a locked set holds, as far as the fewest-each rule counts it."""
     known = [one.positive for one in answers if one.positive is not None]
-    return (sum(known), len(known) - sum(known)) if known else None
+    by_class = Counter(one.label for one in answers if one.label is not None)
+    enough = sum(n >= margins.fewest_each for n in by_class.values())
+    return Contents(
+        positives=sum(known) if known else None,
+        negatives=len(known) - sum(known) if known else None,
+        by_class=dict(by_class),
+        types_tell=enough >= FEWEST_CLASSES,
+        amounts=sum(one.target is not None for one in answers) or None,
+    )
 
 
 def _in_order(current: Scored, candidate: Scored) -> Scored:
@@ -260,7 +287,7 @@ def _in_order(current: Scored, candidate: Scored) -> Scored:
         )
     ordered = tuple(by_id[one.id] for one in current.answers)
     for first, second in zip(current.answers, ordered, strict=True):
-        if (first.positive, first.label, first.target) != (second.positive, second.label, second.target):
+        if _truth(first) != _truth(second):
             raise InputError("The two models were scored against different truths.", remedy="Score both anew.")
     return Scored(
         model_id=candidate.model_id,
@@ -269,6 +296,10 @@ def _in_order(current: Scored, candidate: Scored) -> Scored:
         data_sha256=candidate.data_sha256,
         data_name=candidate.data_name,
     )
+
+
+def _truth(one: Answer) -> tuple[object, ...]:
+    return one.positive, one.label, one.target, {name: truth for name, (truth, _) in one.further.items()}
 
 
 def _standing(estimate: float, low: float, margin: float | None) -> Standing:
@@ -290,7 +321,7 @@ def _subgroups(answers: Sequence[Answer], pair: _Pair, margins: Margins) -> Iter
             n_groups = len({one.group for one in inside})
             enough = min(positives, len(truths) - positives) >= margins.subgroup_each if truths else True
             judged = len(inside) >= margins.subgroup_items and enough and n_groups >= margins.fewest_groups
-            found = tuple(pair.differences(member[None, :].astype(np.float64), n_groups, judged=False))
+            found = tuple(pair.differences(member[None, :].astype(np.float64), judged=False))
             yield SubgroupResult(
                 column=column,
                 value=value,
@@ -316,4 +347,4 @@ def _shared(answers: Sequence[Answer], provenance: Provenance | None, kind: str)
     if provenance is None:
         return None
     found = sum(not provenance.digests.isdisjoint(one.digests) for one in answers)
-    return None if not found and kind == ModelKind.RISK else found
+    return None if not found and kind in TABLES else found

@@ -43,6 +43,8 @@ class Measures:
         answers = scored.answers
         self.n = len(answers)
         self.statistics: dict[str, Statistic] = {}
+        self.counted: dict[str, NDArray[np.bool_]] = {}
+        """Metric to [items]: those that it is taken over."""
         known = np.array([one.positive is not None and one.score is not None for one in answers], dtype=float)
         positive = np.array([bool(one.positive) for one in answers], dtype=float)
         score = _column([one.score for one in answers])
@@ -59,15 +61,43 @@ class Measures:
         self._probability, self._positive = probability, positive.astype(bool)
         if self._judged.any():
             self.statistics["calibration_error"] = _calibration_error(probability, positive, self._judged)
-        labelled = np.array([one.label is not None for one in answers], dtype=float)
+        self._classes(answers)
+        self._amounts(answers)
+        for name in self.statistics:
+            self.counted.setdefault(name, known > 0)
+        self.counted["ap50"] = np.array([one.boxes_known for one in answers])
+        self.counted["calibration_error"] = self._judged
+
+    def _classes(self, answers: Sequence[Answer]) -> None:
+        """Questions with several answers, and further ones of yes or no."""
+        labelled = np.array([one.label is not None for one in answers])
         if labelled.any() and any(one.named is not None for one in answers):
             right = np.array([one.label is not None and one.label == one.named for one in answers], dtype=float)
-            self.statistics["type_accuracy"] = _share(right, labelled)
+            self._add("type_accuracy", _share(right, labelled.astype(float)), labelled)
+            self._add("type_auc", _mean_area(answers, labelled), labelled)
+        for name in sorted({name for one in answers for name in one.further}):
+            asked = np.array([name in one.further for one in answers])
+            truth = np.array([name in one.further and one.further[name][0] for one in answers], dtype=float)
+            ranks = np.array([one.further[name][1] if name in one.further else 0.0 for one in answers])
+            self._add(f"{name}_auc", _area(ranks, truth, asked.astype(float)), asked)
+
+    def _amounts(self, answers: Sequence[Answer]) -> None:
+        """Questions for an amount, and what was foretold of what was found."""
         self._target = _column([one.target for one in answers])
         self._estimate = _column([one.estimate for one in answers])
-        distance = np.abs(self._target - self._estimate)
-        if np.isfinite(distance).any():
-            self.statistics["absolute_error"] = _share(np.nan_to_num(distance), np.isfinite(distance).astype(float))
+        scores = _column([one.log_score for one in answers])
+        inside = _column([None if one.inside is None else float(one.inside) for one in answers])
+        for name, values in (
+            ("absolute_error", np.abs(self._target - self._estimate)),
+            ("log_score", scores),
+            ("interval_coverage", inside),
+        ):
+            finite = np.isfinite(values)
+            if finite.any():
+                self._add(name, _share(np.where(finite, values, 0.0), finite.astype(float)), finite)
+
+    def _add(self, name: str, statistic: Statistic, counted: NDArray[np.bool_]) -> None:
+        self.statistics[name], self.counted[name] = statistic, counted
 
     def at(self, name: str, weights: Floats) -> Floats:
         """A metric [draws] of weights [draws, items]."""
@@ -75,8 +105,13 @@ class Measures:
 
     @property
     def has_slope(self) -> bool:
-        """Whether the answers are probabilities or amounts, which can be too extreme or too flat."""
-        return bool({"calibration_error", "absolute_error"} & set(self.statistics))
+        """Whether the answers are probabilities or amounts, which can be too extreme or too flat.
+
+        Where whole distributions were foretold, their log score and their intervals tell that, of fractures not yet
+        united as well; a slope over those seen to unite would be bent by when looking ended.
+        """
+        amounts = "absolute_error" in self.statistics and "log_score" not in self.statistics
+        return "calibration_error" in self.statistics or amounts
 
     def slope(self, weights: Floats) -> Floats:
         """Calibration slopes [draws]. Weights are whole numbers: how often each was drawn.
@@ -138,6 +173,29 @@ def _area(score: Floats, positive: Floats, known: Floats) -> Statistic:
         return _divided((cases * (below + others / 2)).sum(axis=1), cases.sum(axis=1) * others.sum(axis=1))
 
     return area
+
+
+def _mean_area(answers: Sequence[Answer], labelled: NDArray[np.bool_]) -> Statistic:
+    """Mean over the classes of the set of the area of one class against the others, 0..1.
+
+    A class that the drawn items hold none of, or nothing but, takes no part in that draw.
+    """
+    asked = labelled.astype(float)
+    areas = [
+        _area(
+            np.array([one.class_probabilities.get(name, 0.0) for one in answers]),
+            np.array([one.label == name for one in answers], dtype=float),
+            asked,
+        )
+        for name in sorted({one.label for one in answers if one.label is not None})
+    ]
+
+    def mean(weights: Floats) -> Floats:
+        drawn = np.stack([area(weights) for area in areas])
+        given = np.isfinite(drawn)
+        return _divided(np.where(given, drawn, 0.0).sum(axis=0), given.sum(axis=0).astype(np.float64))
+
+    return mean
 
 
 def _precision(answers: Sequence[Answer]) -> Statistic:

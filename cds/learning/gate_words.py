@@ -1,6 +1,7 @@
 """What the gate says in words: why it refuses, and what to bear in mind."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from cds.learning.margins import Margins
@@ -15,11 +16,35 @@ METRIC_WORDS: Final = {
     "specificity_high_specificity": "specificity at the high-specificity point",
     "calibration_error": "expected calibration error",
     "type_accuracy": "share of types that are named rightly",
+    "type_auc": "mean area under the ROC curve of one type against the others",
+    "displaced_auc": "area under the ROC curve of displacement",
     "absolute_error": "mean absolute error",
+    "log_score": "mean log score of what was found",
+    "interval_coverage": "share of truths inside the interval",
 }
+TYPES_UNJUDGED: Final = (
+    "The types of the fractures are shown and not judged: too few types of the set have enough fractures. Give a set of"
+    " types with --locked-types."
+)
 UNKNOWN_ORIGIN: Final = "The candidate does not say what it learned from, so it may have seen this set."
 MANY_LOOKS: Final = 5
 """From so many candidates on a locked set should be replaced."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """What a locked set holds, as far as the fewest-each rule counts it; None for a question that it does not ask."""
+
+    positives: int | None = None
+    """Items with the finding."""
+    negatives: int | None = None
+    """Items without it."""
+    by_class: Mapping[str, int] = field(default_factory=dict)
+    """Items of each class (type of fracture)."""
+    types_tell: bool = False
+    """Whether enough classes have enough items."""
+    amounts: int | None = None
+    """Items whose true amount is known."""
 
 
 def signed(value: float) -> str:
@@ -34,18 +59,24 @@ def reasons_of(
     shared: int | None,
     n_groups: int,
     margins: Margins,
-    counts: tuple[int, int] | None,
+    contents: Contents,
 ) -> Iterator[str]:
-    """Why a candidate is refused, one sentence each; nothing where it passes."""
+    """Why a candidate is refused, one sentence each; nothing where it passes.
+
+    Args:
+        differences: of the whole set.
+        subgroups: of its parts.
+        calibration: None where there is none to check.
+        shared: items that the candidate learned from; None where that is not known.
+        n_groups: independent groups behind the judged metric that has the fewest.
+        margins: what must be kept.
+        contents: of the set.
+    """
     if shared:
         yield f"{shared} items of the locked set are among the candidate's training data: it has seen its exam."
     if n_groups < margins.fewest_groups:
         yield f"The locked set holds {n_groups} independent groups; {margins.fewest_groups} are the least."
-    if counts is not None and min(counts) < margins.fewest_each:
-        yield (
-            f"The locked set holds {counts[0]} items with the finding and {counts[1]} without;"
-            f" {margins.fewest_each} of each are the least."
-        )
+    yield from _too_few(contents, margins)
     for one in differences:
         words = METRIC_WORDS.get(one.metric, one.metric)
         if one.standing is Standing.UNTOLD:
@@ -71,6 +102,22 @@ def reasons_of(
                 f"Among {part.column} = {part.value} (n = {part.n}) the {METRIC_WORDS.get(metric, metric)} falls by"
                 f" {-found.gain:.3f} (bounds {-found.high:.3f} and {-found.low:.3f})."
             )
+
+
+def _too_few(contents: Contents, margins: Margins) -> Iterator[str]:
+    """What the set holds too few of to show anything."""
+    least = margins.fewest_each
+    positives, negatives = contents.positives, contents.negatives
+    if positives is not None and negatives is not None and min(positives, negatives) < least:
+        yield (
+            f"The locked set holds {positives} items with the finding and {negatives} without;"
+            f" {least} of each are the least."
+        )
+    if "type_accuracy" in margins.by_metric and contents.by_class and not contents.types_tell:
+        held = ", ".join(f"{name} {n}" for name, n in sorted(contents.by_class.items()))
+        yield f"The locked set holds too few fractures of each type ({held}); two types with {least} are the least."
+    if contents.amounts is not None and contents.amounts < least:
+        yield f"The locked set holds {contents.amounts} items whose true amount is known; {least} are the least."
 
 
 def notes_of(

@@ -46,7 +46,7 @@ def read_margins(kind: str, path: Path | None = None) -> Margins:
     """The margins for one kind of model.
 
     Args:
-        kind: ``detector``, ``risk``, ``healing`` or ``bone_age``.
+        kind: ``detector``, ``fracture_type``, ``risk``, ``healing`` or ``bone_age``.
         path: YAML file; the defaults where None. What it does not name keeps its default.
 
     Raises:

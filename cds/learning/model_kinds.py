@@ -28,6 +28,37 @@ class ModelKind(StrEnum):
     """Skeletal age: `Settings.bone_age_dir`."""
 
 
+class Question(StrEnum):
+    """What of a model the gate judges, by the name that the commands give it."""
+
+    DETECTOR = "detector"
+    """The whole detector folder, its heads included."""
+    FRACTURE_TYPE = "fracture-type"
+    """The heads alone, on a detector that stays as it is."""
+    RISK = "risk"
+    HEALING = "healing"
+    BONE_AGE = "bone-age"
+
+    @property
+    def kind(self) -> ModelKind:
+        """The kind of model that is replaced: heads live in the detector's folder."""
+        return ModelKind.DETECTOR if self is Question.FRACTURE_TYPE else ModelKind(self.key)
+
+    @property
+    def key(self) -> str:
+        """As margins and reports name it."""
+        return self.value.replace("-", "_")
+
+    @classmethod
+    def of(cls, word: str) -> "Question":
+        """The question of a word or of a `ModelKind`, with a hyphen or an underscore.
+
+        Raises:
+            ValueError: there is none.
+        """
+        return cls(word.replace("_", "-"))
+
+
 SHIPPED: Final = "shipped"
 """How the model that came with the package is called where an id is printed."""
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -11,9 +11,9 @@ from cds.errors import InputError
 from cds.learning.change_report import ChangeReport, page, write_report
 from cds.learning.gate import ROUNDS, compare
 from cds.learning.margins import read_margins
-from cds.learning.model_kinds import SHIPPED, ModelKind, identify, own_folder, shipped_folder
+from cds.learning.model_kinds import SHIPPED, ModelKind, Question, identify, own_folder, shipped_folder
 from cds.learning.models import ModelStore, chosen_folder
-from cds.learning.provenance import read_provenance
+from cds.learning.provenance import Provenance, read_provenance
 from cds.learning.scoring import score
 from cds.learning.verdict import Verdict
 from cds.settings import Settings
@@ -42,11 +42,12 @@ class Decision:
 def decide(
     store: ModelStore,
     settings: Settings,
-    kind: ModelKind,
+    asked: ModelKind | Question,
     candidate: Path,
     locked: Path,
     *,
     by: str,
+    locked_types: Path | None = None,
     split: str = "all",
     split_list: Path | None = None,
     margins: Path | None = None,
@@ -62,10 +63,11 @@ def decide(
     Args:
         store: the models of this site.
         settings: which model is in use, where they overrule the store.
-        kind: of model.
-        candidate: its weights folder, with ``provenance.json``.
+        asked: what is judged; of a detector's folder either all of it or the heads alone.
+        candidate: its weights folder, with ``provenance.json``; a bone-age folder needs none, its weights tell.
         locked: see `cds.learning.scoring`.
         by: who decides.
+        locked_types: fractures of known type, judged beside a detector's locked set.
         split: of the locked set.
         split_list: CSV file of ``cds data split``.
         margins: YAML file; the defaults where None.
@@ -79,15 +81,29 @@ def decide(
     Raises:
         CdsError, ImagingError, TabularError: a model, the locked set or the store cannot be used; nothing was changed.
     """
-    limits = read_margins(kind.value, margins)
+    question = Question.of(asked)
+    kind = question.kind
+    limits = read_margins(question.key, margins)
+    _to_promote(kind, candidate)
     candidate_id = identify(kind, candidate)
-    provenance = read_provenance(candidate)
+    provenance = origin_of(kind, candidate)
     in_store = store.state().of(kind).current
     current = chosen_folder(kind, settings, store)
-    _whole(kind, current or shipped_folder(kind), candidate)
+    _whole(question, current or shipped_folder(kind), candidate)
+    if locked_types is not None and question is not Question.DETECTOR:
+        raise InputError("Only a detector has types beside its locked set.", remedy="Leave --locked-types out.")
     report(f"candidate {candidate_id}; in use {model_name(kind, current)}")
     scored = [
-        score(kind, folder, locked, split=split, split_list=split_list, cache=store.scores, report=report)
+        score(
+            question,
+            folder,
+            locked,
+            types=locked_types,
+            split=split,
+            split_list=split_list,
+            cache=store.scores,
+            report=report,
+        )
         for folder in (current, candidate)
     ]
     looks = store.count_look(scored[0].data_sha256, candidate_id)
@@ -95,7 +111,7 @@ def decide(
         scored[0],
         scored[1],
         limits,
-        kind=kind.value,
+        kind=question.key,
         provenance=provenance,
         rounds=rounds,
         looks=looks,
@@ -133,14 +149,56 @@ def decide(
     )
 
 
-def _whole(kind: ModelKind, current: Path | None, candidate: Path) -> None:
-    """Whether the candidate brings every part that the model in use has, and changes more than parts no set judges.
+def origin_of(kind: ModelKind, candidate: Path) -> Provenance | None:
+    """What a candidate learned from, as far as its folder tells; None where it tells nothing.
+
+    Beside ``provenance.json`` the weights of a bone-age model tell it, and the work folder of a healing model the
+    pseudonyms of its cases, which are compared here and written nowhere.
+
+    Raises:
+        InputError: ``provenance.json`` cannot be read.
+        ImagingError: the weights cannot be used.
+    """
+    found = read_provenance(candidate)
+    if kind is ModelKind.BONE_AGE and found is None:
+        from cds.learning.scoring_bone_age import origin_of_hands
+
+        return origin_of_hands(candidate)
+    if kind is ModelKind.HEALING and found is not None:
+        from cds.learning.scoring_healing import cases_learned
+
+        return replace(found, digests=found.digests | cases_learned(candidate))
+    return found
+
+
+def _to_promote(kind: ModelKind, candidate: Path) -> None:
+    """Whether a retraining made a model at all: of risk it may have moved the mean only, or left everything alone.
+
+    Raises:
+        InputError: it did not.
+    """
+    found = read_provenance(candidate) if kind is ModelKind.RISK and candidate.is_dir() else None
+    course = None if found is None else found.details.get("course")
+    if course == "anchored":
+        raise InputError(
+            "This retraining moved the mean risk and made no new model, so there is nothing to promote.",
+            remedy="Name its anchor.json in FRACTURE_CDS_RISK_ANCHOR.",
+        )
+    if course == "left_alone":
+        raise InputError(
+            "This retraining left the risk model alone; its provenance.json says what was missing.",
+            remedy="Retrain when more rows have come in.",
+        )
+
+
+def _whole(question: Question, current: Path | None, candidate: Path) -> None:
+    """Whether the candidate brings every part that the model in use has, and changes none that this set cannot judge.
 
     Raises:
         InputError: it lacks a part, so that with it the service would, for instance, no longer refuse other pictures;
-            or only its attribute heads differ, which the locked set of a detector cannot judge.
+            or the question asked of it is not the one about what changed.
     """
-    if kind is not ModelKind.DETECTOR or current is None:
+    if question.kind is not ModelKind.DETECTOR or current is None:
         return
     from imaging.manifest import read_manifest
 
@@ -148,15 +206,22 @@ def _whole(kind: ModelKind, current: Path | None, candidate: Path) -> None:
     if lacking:
         raise InputError(
             f"The candidate lacks {', '.join(lacking)}, which the model in use has.",
-            remedy="Fit the heads and the scope model for it: `heads_data` in the configuration of `cds learn retrain`,"
-            " or `cds train fracture-type` and `cds train scope`.",
+            remedy="Make it again with `cds learn retrain --heads-data FOLDER`, or fit them for it by"
+            " `cds train fracture-type` and `cds train scope`.",
         )
     same_detector = read_manifest(current).sha256 == read_manifest(candidate).sha256
-    if same_detector and any(_content(current / name) != _content(candidate / name) for name in DETECTOR_PARTS):
+    changed = [name for name in DETECTOR_PARTS if _content(current / name) != _content(candidate / name)]
+    if question is Question.DETECTOR and same_detector and changed:
         raise InputError(
-            "The candidate's detector is the one in use; only the heads beside it differ, and those this gate"
-            " does not judge.",
-            remedy="Compare both by `cds evaluate fracture-type`, then name the folder in FRACTURE_CDS_DETECTOR_DIR.",
+            "The candidate's detector is the one in use; only the heads beside it differ, and those a set of"
+            " radiographs does not judge.",
+            remedy="Promote it with --kind fracture-type and a locked set of types.",
+        )
+    if question is Question.FRACTURE_TYPE and (not same_detector or "scope.json" in changed):
+        part = "scope model" if same_detector else "detector"
+        raise InputError(
+            f"The candidate's {part} is not the one in use; a set of types judges the heads alone.",
+            remedy="Promote it with --kind detector, and the set of types as --locked-types.",
         )
 
 

@@ -44,10 +44,18 @@ class Answer:
     """The true class of a question with several (the type of a fracture); None where it is not known."""
     named: str | None = None
     """The class that the model names."""
+    class_probabilities: Mapping[str, float] = field(default_factory=dict)
+    """Class to the probability that the model gives it, 0..1; empty where it gives none."""
+    further: Mapping[str, tuple[bool, float]] = field(default_factory=dict)
+    """Further yes-or-no questions (``displaced``): the truth, and what ranks."""
     target: float | None = None
     """The true amount of a question for an amount (log-odds, log weeks, months); None where it is not known."""
     estimate: float | None = None
     """The amount that the model gives, in the same unit."""
+    log_score: float | None = None
+    """Natural logarithm of the probability, or density, that the model gave to what was found; higher is better."""
+    inside: bool | None = None
+    """Whether the truth lies in the interval that the model gives; None where either is not known."""
     subgroups: Mapping[str, str] = field(default_factory=dict)
     """Column (region, age band, sex, hardware, site) to value."""
     digests: tuple[str, ...] = ()

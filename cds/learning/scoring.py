@@ -2,34 +2,38 @@
 
 Locked sets
 -----------
-detector   a folder in FracAtlas' official layout, or ``images.csv`` with ``boxes.csv`` (`imaging.training.datasets`);
-           subgroups from the columns region, view, age_band or age_years, sex, hardware, site, manufacturer and type,
-           those that are there.
-risk       a CSV file in the layout of the US survey (`tabular.cohort`): vertebral fractures read on images rank the hip
-           probability, the survey's own ten-year probabilities are the reference of the major osteoporotic one.
+detector       a folder in FracAtlas' official layout, or ``images.csv`` with ``boxes.csv``
+               (`imaging.training.datasets`), such as ``cds feedback export`` writes. Where ``images.csv`` states types,
+               the heads are asked as well; a set of types may stand beside it (``--locked-types``).
+fracture-type  ``images.csv`` (image, type, and any of displaced, source, group) with ``images/``
+               (`imaging.training.attributes_data.read_types`): the heads alone. Healthy images take no part.
+risk           a CSV file in the layout of the US survey (`tabular.cohort`): vertebral fractures read on images rank the
+               hip probability, the survey's own ten-year probabilities are the reference of the major osteoporotic one.
+healing        recorded outcomes (`tabular.healing.outcomes`): a CSV or Parquet table, or a feedback export that holds
+               one. Where no model is in use, the published figures answer.
+bone-age       Parquet files with id, months, male, jpeg (`imaging.bone_age.data`): a folder or one file.
+
+Subgroups come from the columns region, view, age_band or age_years, sex, hardware, site, manufacturer and type of
+``images.csv``, of fractures of known type from source and displaced too; of people from sex, age and what else the
+table tells. Items of one ``group`` are drawn together: patient, limb, block of ids, sampling unit; where a table names
+none, each row is its own.
 """
 
-import csv
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
-from uuid import uuid4
-
-import numpy as np
+from typing import TYPE_CHECKING, Final
 
 from cds.errors import InputError
 from cds.learning.digests import file_digests
-from cds.learning.model_kinds import ModelKind, sha256_of_file, shipped_folder
-from cds.learning.provenance import PROVENANCE_NAME
+from cds.learning.model_kinds import ModelKind, Question, sha256_of_file
+from cds.learning.score_cache import cached
 from cds.learning.scored import HIGH_SENSITIVITY, HIGH_SPECIFICITY, Answer, Scored
-from cds.version import engine_version
+from cds.learning.subgroups import subgroup_columns
 
-if TYPE_CHECKING:  # at run time they load torch and pandas
-    import pandas as pd
-
+if TYPE_CHECKING:  # at run time it loads torch
     from imaging.training.datasets import Collection, LabelledRadiograph
 
 Report = Callable[[str], None]
@@ -37,19 +41,16 @@ Report = Callable[[str], None]
 NEIGHBOURS: Final = 10
 """FracAtlas ids of one block of ten are drawn together: neighbouring ids are views of one limb. Data sets are split by
 blocks of a hundred; of those a set has too few to draw from."""
-COLUMNS: Final = ("region", "view", "age_band", "sex", "hardware", "site", "manufacturer", "type")
-AGE_BANDS: Final = ((0, 18), (18, 40), (40, 65), (65, 200))
-RISK_AGE_BANDS: Final = ((40, 50), (50, 60), (60, 70), (70, 200))
-NOT_STATED: Final = "not stated"
-CACHE_SCHEMA: Final = "fracture-cds.scores/1"
-SCORABLE: Final = (ModelKind.DETECTOR, ModelKind.RISK)
+TYPES_PREFIX: Final = "types/"
+"""Before the ids and groups of a set of types that stands beside another set."""
 
 
 def score(
-    kind: ModelKind,
+    question: Question,
     folder: Path | None,
     data: Path,
     *,
+    types: Path | None = None,
     split: str = "all",
     split_list: Path | None = None,
     cache: Path | None = None,
@@ -58,36 +59,91 @@ def score(
     """Ask a model about every item of a locked set.
 
     Args:
-        kind: of model.
-        folder: its weights; None for the shipped one.
+        question: what of the model is judged.
+        folder: its weights; None for the shipped one, or for the published figures of healing.
         data: the locked set, see the module.
+        types: fractures of known type, for a detector beside `data`; all of them.
         split: ``all``, or a split of the set's own list or of `split_list`; for risk a survey cycle.
         split_list: CSV file of ``cds data split``.
         cache: folder in which answers are kept by digest of model and set; None keeps none.
         report: receives a line about each item that cannot be used.
 
     Raises:
-        InputError: there is no such locked set for this kind.
+        InputError: `data` is no locked set for this question.
         ImagingError, TabularError: the model or the data cannot be used.
     """
-    if kind is ModelKind.DETECTOR:
-        from imaging.training.datasets import read_collection
-        from imaging.training.splits import part_of, read_list
-
-        listed = split_list is not None and split != "all"
-        collection = read_collection(data, "all" if listed else split)
-        if listed and split_list is not None:
-            collection = part_of(collection, read_list(split_list), split)
-        return score_collection(folder, collection, data, cache=cache, report=report)
-    if kind is ModelKind.RISK:
-        if not data.is_file():
-            raise InputError("The locked set of a risk model is a CSV file.", remedy="Give the file.")
-        return _cached(
-            cache, kind, folder, f"{sha256_of_file(data)}|{split}", lambda: score_people(folder, data, split)
+    if question in (Question.DETECTOR, Question.FRACTURE_TYPE):
+        collection = _collection(data, split, split_list)
+        if question is Question.FRACTURE_TYPE:
+            return _score_types(folder, data, {one.image_id for one in collection.samples}, cache, report)
+        scored = score_collection(folder, collection, data, cache=cache, report=report)
+        return scored if types is None else together(scored, _score_types(folder, types, None, cache, report))
+    if question is not Question.RISK and split != "all":
+        raise InputError(
+            f"A locked set of {question.value} has no splits.", remedy="Leave --split out; give the part as a file."
         )
-    raise InputError(
-        f"There is no locked set for {kind.value} models yet; they cannot be promoted.",
-        remedy="Name their folder in the settings, and compare with `cds evaluate`.",
+    return _score_table(question, folder, data, split, cache, report)
+
+
+def _score_table(
+    question: Question, folder: Path | None, data: Path, split: str, cache: Path | None, report: Report
+) -> Scored:
+    if question is Question.HEALING:
+        from cds.learning.scoring_healing import outcome_table, score_healing
+
+        table = outcome_table(data)
+        content = f"{sha256_of_file(table)}|{data.is_dir()}"
+        return cached(cache, ModelKind.HEALING, folder, content, lambda: score_healing(folder, data))
+    if question is Question.BONE_AGE:
+        from cds.learning.scoring_bone_age import hands_digest, score_hands
+
+        kept = hands_digest(data)
+        return cached(cache, ModelKind.BONE_AGE, folder, kept, lambda: score_hands(folder, data, report=report))
+    if not data.is_file():
+        raise InputError("The locked set of a risk model is a CSV file.", remedy="Give the file.")
+    from cds.learning.scoring_risk import score_people
+
+    content = f"{sha256_of_file(data)}|{split}"
+    return cached(cache, ModelKind.RISK, folder, content, lambda: score_people(folder, data, split))
+
+
+def together(one: Scored, other: Scored) -> Scored:
+    """A model's answers to two sets as one; each metric is taken over the items that tell it.
+
+    Args:
+        one: gives name and thresholds.
+        other: its ids and groups get `TYPES_PREFIX`, so that none of them meets one of `one`.
+    """
+    added = (replace(each, id=TYPES_PREFIX + each.id, group=TYPES_PREFIX + each.group) for each in other.answers)
+    return replace(
+        one,
+        answers=(*one.answers, *added),
+        data_sha256=hashlib.sha256(f"{one.data_sha256}|{other.data_sha256}".encode()).hexdigest(),
+        data_name=f"{one.data_name}, {other.data_name}",
+    )
+
+
+def _collection(data: Path, split: str, split_list: Path | None) -> "Collection":
+    from imaging.training.datasets import read_collection
+    from imaging.training.splits import part_of, read_list
+
+    listed = split_list is not None and split != "all"
+    collection = read_collection(data, "all" if listed else split)
+    return part_of(collection, read_list(split_list), split) if listed and split_list is not None else collection
+
+
+def _score_types(
+    folder: Path | None, data: Path, wanted: set[str] | None, cache: Path | None, report: Report
+) -> Scored:
+    from cds.learning.scoring_heads import content_of, samples_of, score_types
+
+    samples = samples_of(data, wanted, report)
+    return cached(
+        cache,
+        ModelKind.DETECTOR,
+        folder,
+        content_of(samples),
+        lambda: score_types(folder, samples, data, report=report),
     )
 
 
@@ -108,11 +164,14 @@ def score_collection(
         cache: as for `score`.
         report: as for `score`.
     """
+    from cds.learning.scoring_heads import known_types, with_types
+
     digests = {one.image_id: file_digests(one.path) for one in collection.samples}
     columns = subgroup_columns(root)
+    typed = known_types(columns)
     content = json.dumps(
         [(one.image_id, one.boxes, one.fractured, digests[one.image_id][0]) for one in collection.samples]
-    )
+    ) + (json.dumps(sorted(typed.items())) if typed else "")
 
     def ask() -> Scored:
         from imaging.engine import FractureEngine
@@ -138,7 +197,7 @@ def score_collection(
         manifest = engine.manifest
         return Scored(
             model_id=engine.model_id,
-            answers=tuple(answers),
+            answers=tuple(with_types(answers, typed, collection.samples, engine, folder, report)),
             thresholds={
                 HIGH_SENSITIVITY: manifest.high_sensitivity.threshold,
                 HIGH_SPECIFICITY: manifest.high_specificity.threshold,
@@ -146,85 +205,9 @@ def score_collection(
             data_name=collection.name,
         )
 
-    scored = _cached(cache, ModelKind.DETECTOR, folder, content, ask)
+    scored = cached(cache, ModelKind.DETECTOR, folder, content, ask)
     told = tuple(replace(one, subgroups=columns.get(one.id, {})) for one in scored.answers)
     return replace(scored, answers=told)
-
-
-def score_people(folder: Path | None, data: Path, split: str = "all") -> Scored:
-    """A risk model on the people of 40 years or more of a survey file."""
-    import pandas as pd
-
-    from tabular.cohort import build_cohort
-    from tabular.errors import CohortError
-    from tabular.evaluation import predict
-    from tabular.formula import HEADS
-    from tabular.model import DEFAULT_DIRECTORY, load_model
-    from tabular.teaching import MINIMUM_AGE_YEARS
-    from tabular.validation import official_margins
-
-    model = load_model(folder or DEFAULT_DIRECTORY)
-    try:
-        raw = pd.read_csv(data, low_memory=False)
-        whole = (sha256_of_file(data),)
-    except (OSError, ValueError) as error:
-        raise CohortError("the file cannot be read as CSV", remedy="Give the path of a CSV file.") from error
-    people = build_cohort(raw)
-    wanted = people["age_years"] >= MINIMUM_AGE_YEARS
-    people = people[wanted if split == "all" else wanted & (people["cycle"] == split)]
-    if people.empty:
-        raise InputError("Nobody of 40 years or more is in this set.", remedy="Give another file or another split.")
-    rows = people.index.to_numpy()
-    people = people.reset_index(drop=True)
-    told = predict(model, people)
-    major, hip = HEADS
-    official = people["official_major"].notna().to_numpy()
-    target = np.full(len(people), np.nan)
-    target[official] = official_margins(people[official], major)
-    fractures = people["vertebral_fracture"].to_numpy()
-    answers = [
-        Answer(
-            id=str(int(row)),
-            group=f"{people['cycle'][place]}/{people['stratum'][place]}/{people['psu'][place]}",
-            positive=None if np.isnan(fractures[place]) else bool(fractures[place]),
-            score=float(told.by_head[hip][place]),
-            target=None if np.isnan(target[place]) else float(target[place]),
-            estimate=float(told.by_head[major][place]),
-            subgroups=_person(people, place),
-            digests=whole,
-        )
-        for place, row in enumerate(rows)
-        if official[place] or not np.isnan(fractures[place])
-    ]
-    return Scored(model_id=model.model_id, answers=tuple(answers), data_name=data.name)
-
-
-def subgroup_columns(root: Path) -> dict[str, dict[str, str]]:
-    """Image id to the columns that subgroups are made of; empty where the set has none."""
-    if not (root / "images.csv").is_file():
-        from imaging.training.gallery.subgroups import attributes_of
-
-        return attributes_of(root)
-    with (root / "images.csv").open(encoding="utf-8", newline="") as handle:
-        return {row.get("image", ""): _columns(row) for row in csv.DictReader(handle, restval="")}
-
-
-def age_band(years: float, bands: Iterable[tuple[int, int]] = AGE_BANDS) -> str:
-    """The band of an age in years, such as ``18-39`` or ``65+``."""
-    for low, high in bands:
-        if low <= years < high:
-            return f"{low}-{high - 1}" if high < AGE_BANDS[-1][1] else f"{low}+"
-    return NOT_STATED
-
-
-def _columns(row: Mapping[str, str]) -> dict[str, str]:
-    found = {name: row[name] or NOT_STATED for name in COLUMNS if name in row}
-    if "age_years" in row and "age_band" not in found:
-        try:
-            found["age_band"] = age_band(float(row["age_years"]))
-        except ValueError:
-            found["age_band"] = NOT_STATED
-    return found
 
 
 def _group(sample: "LabelledRadiograph") -> str:
@@ -235,74 +218,3 @@ def _group(sample: "LabelledRadiograph") -> str:
     if digits and sample.group == id_block(stem):
         return f"ids{int(digits) // NEIGHBOURS}"
     return sample.group or sample.image_id
-
-
-def _person(people: "pd.DataFrame", place: int) -> dict[str, str]:
-    from tabular.validation import ETHNICITY
-
-    female = people["female"][place]
-    return {
-        "sex": NOT_STATED if np.isnan(female) else ("female" if female == 1.0 else "male"),
-        "age_band": age_band(float(people["age_years"][place]), RISK_AGE_BANDS),
-        "ethnicity": ETHNICITY.get(people["ethnicity"][place], NOT_STATED),
-        "cycle": str(people["cycle"][place]),
-    }
-
-
-def _cached(
-    cache: Path | None, kind: ModelKind, folder: Path | None, content: str, ask: Callable[[], Scored]
-) -> Scored:
-    """The kept answers of a model, recognised by all its files, to a set, recognised by its content."""
-    place = folder or shipped_folder(kind)
-    files = sorted(one for one in place.iterdir() if one.is_file()) if place is not None and place.is_dir() else []
-    weights = "|".join(f"{one.name}:{sha256_of_file(one)}" for one in files if one.name != PROVENANCE_NAME)
-    data_sha256 = hashlib.sha256(content.encode()).hexdigest()
-    if cache is None:
-        return replace(ask(), data_sha256=data_sha256)
-    key = hashlib.sha256(f"{CACHE_SCHEMA}|{engine_version()}|{weights}|{data_sha256}".encode()).hexdigest()
-    path = cache / f"{kind.value}-{key[:32]}.json"
-    try:
-        return _read(path)
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # not there, or from a crash or another version: asked anew
-    scored = replace(ask(), data_sha256=data_sha256)
-    cache.mkdir(parents=True, exist_ok=True, mode=0o700)
-    aside = path.with_name(f".{uuid4().hex}")
-    aside.write_text(json.dumps(_document(scored)), encoding="utf-8")
-    aside.replace(path)
-    return scored
-
-
-def _document(scored: Scored) -> dict[str, Any]:
-    arrays = ("truth", "boxes", "box_scores")
-    answers = [
-        {name: value.tolist() if name in arrays else value for name, value in asdict(one).items()}
-        for one in scored.answers
-    ]
-    return {
-        "schema": CACHE_SCHEMA,
-        "model_id": scored.model_id,
-        "thresholds": dict(scored.thresholds),
-        "data_sha256": scored.data_sha256,
-        "data_name": scored.data_name,
-        "answers": answers,
-    }
-
-
-def _read(path: Path) -> Scored:
-    document = json.loads(path.read_text(encoding="utf-8"))
-    if document.pop("schema") != CACHE_SCHEMA:
-        raise ValueError("another schema")
-    answers = tuple(
-        Answer(
-            **{
-                **one,
-                "truth": np.array(one["truth"], dtype=float).reshape(-1, 4),
-                "boxes": np.array(one["boxes"], dtype=float).reshape(-1, 4),
-                "box_scores": np.array(one["box_scores"], dtype=float),
-                "digests": tuple(one["digests"]),
-            }
-        )
-        for one in document.pop("answers")
-    )
-    return Scored(answers=answers, **document)

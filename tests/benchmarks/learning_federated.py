@@ -66,6 +66,8 @@ class Budget:
     """Radiographs of the locked set, half of them fractured as far as there are."""
     detector_side: int = 320
     """Side of the canvas for judging, pixels."""
+    detector_proximal: bool = False
+    """Whether FedProx is tried beside FedAvg; a federation costs more than all that is learnt in one process."""
 
 
 SIZES = {
@@ -81,7 +83,14 @@ SIZES = {
         detector_locked=8,
     ),
     "small": Budget(),
-    "full": Budget(tree_rounds=60, linear_rounds=40, detector_rounds=10, detector_steps=60, detector_crops=960),
+    "full": Budget(
+        tree_rounds=60,
+        linear_rounds=40,
+        detector_rounds=10,
+        detector_steps=60,
+        detector_crops=960,
+        detector_proximal=True,
+    ),
 }
 
 

@@ -2,15 +2,17 @@
 
     python -m tests.benchmarks.learning --only federated_detector
 
-FracAtlas' own validation split is the locked set. The budget is small: the figures compare ways to learn.
+FracAtlas' own validation split is the locked set. The budget is small: the figures compare ways to learn. What is
+learnt is kept in the folder, so that an interrupted run goes on; other settings begin anew.
 """
 
 import csv
 import json
 import shutil
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,13 +29,25 @@ from cds.learning.federated.learners.detector import DetectorLearner, detector_r
 from cds.learning.federated.orders import Order  # noqa: E402
 from cds.learning.federated.settings import FederationSettings, ModelKind, Strategy  # noqa: E402
 from cds.learning.federated.simulation import SimulatedHospital, simulate  # noqa: E402
+from cds.learning.federated.state import STATE_NAME  # noqa: E402
 from cds.learning.federated.wire import Tensors  # noqa: E402
 from imaging.training.datasets import LabelledRadiograph, RadiographDataset, read_collection  # noqa: E402
 from imaging.training.splits import write_list  # noqa: E402
 from imaging.yolov7 import letterbox  # noqa: E402
-from tests.benchmarks.learning_federated import SIZES, Budget, common_model, forest_plot, measured, words  # noqa: E402
+from tests.benchmarks.learning_federated import (  # noqa: E402
+    SIZES,
+    Budget,
+    common_model,
+    difference,
+    forest_plot,
+    measured,
+    words,
+)
 from tests.benchmarks.learning_report import Proof, Section, Table  # noqa: E402
 
+BEGUN_NAME = "begun.json"
+"""In the folder: with which settings it was begun."""
+FEDERATED, POOLED = "federated, FedAvg", "all data in one place"
 HANDS, LEGS, OTHERS = "hands", "legs, lower ids", "legs, upper ids; hips and shoulders"
 
 
@@ -42,52 +56,38 @@ def prove(data: Path, out: Path, *, budget: str, seed: int = 7) -> Proof:
 
     Args:
         data: folder with ``fracatlas``.
-        out: folder for figures, processes and ``federated_detector.json``; made anew.
+        out: folder for figures, processes and ``federated_detector.json``; made anew unless it was begun alike.
         budget: a key of `SIZES`.
         seed: of dealing, training and bootstrap.
     """
-    if out.exists():
+    begun = json.dumps({"budget": asdict(SIZES[budget]), "seed": seed})
+    kept = out / BEGUN_NAME
+    if out.exists() and not (kept.is_file() and kept.read_text(encoding="utf-8") == begun):
         shutil.rmtree(out)  # a federation would go on from the state that it finds
-    out.mkdir(parents=True)
+    out.mkdir(parents=True, exist_ok=True)
+    kept.write_text(begun, encoding="utf-8")
     section = detector_section(data / "fracatlas", out, SIZES[budget], seed)
     (out / "federated_detector.json").write_text(json.dumps(section.data, indent=1), encoding="utf-8")
     return (section,)
 
 
 def detector_section(data: Path, out: Path, budget: Budget, seed: int) -> Section:
-    """Each hospital alone, FedAvg, FedProx and pooled, on one locked set."""
+    """Each hospital alone, federated and pooled, on one locked set."""
     begun = time.process_time()
     torch.set_num_threads(1)
     dealt = deal_radiographs(data)
     locked = locked_set(data, budget.detector_locked, seed)
     settings = complete(detector_settings(budget, seed))
-    names = list(dealt)
-    models: dict[str, Tensors] = {name: trained_alone(samples, settings) for name, samples in dealt.items()}
-    everyone = [sample for samples in dealt.values() for sample in samples]
-    pooled = dict(settings.learning)
-    pooled["cached_crops"] = len(names) * int(pooled.get("cached_crops", 0))
-    models["all data in one place"] = trained_alone(everyone, replace(settings, learning=pooled))
-    assignment = {one.image_id: f"hospital-{names.index(name)}" for name, part in dealt.items() for one in part}
-    listed = write_list(out / "data" / "radiographs.csv", everyone, assignment)
-    for name, chosen in (
-        ("federated, FedAvg", settings),
-        ("federated, FedProx", replace(settings, strategy=Strategy.FEDPROX, proximal_mu=0.01)),
-    ):
-        hospitals = [
-            SimulatedHospital(
-                name=f"hospital-{index}",
-                data=data,
-                options=("--split-list", str(listed), "--part", f"hospital-{index}"),
-            )
-            for index in range(len(names))
-        ]
-        folder = out / chosen.strategy.value
-        models[name] = common_model(simulate(chosen, hospitals, folder, timeout_s=budget.process_timeout_s))
+    models = _learnt(data, dealt, settings, out, budget)
+    everyone = sum(map(len, dealt.values()))
     truth = np.array([sample.fractured for sample in locked], dtype=np.float64)
     scores = image_scores(models, locked, settings, budget.detector_side)
     metrics = {name: measured(scores[name], truth, budget, seed) for name in models}
+    gains = {
+        name: difference(scores[FEDERATED], scores[name], truth, budget, seed) for name in models if name != FEDERATED
+    }
     counts = {name: len(samples) for name, samples in dealt.items()}
-    learnt = {name: counts.get(name, len(everyone)) for name in models}
+    learnt = {name: counts.get(name, everyone) for name in models}
     return Section(
         heading="Detector learnt by several hospitals",
         paragraphs=(
@@ -100,18 +100,81 @@ def detector_section(data: Path, out: Path, budget: Budget, seed: int) -> Sectio
         ),
         tables=(
             Table(
-                columns=("model", "radiographs", "AUC (95 % interval)"),
-                rows=tuple((name, str(learnt[name]), words(metric)) for name, metric in metrics.items()),
+                columns=("model", "radiographs", "AUC (95 % interval)", "federated minus this one, in pairs"),
+                rows=tuple(
+                    (name, str(learnt[name]), words(metric), words(gains[name]) if name in gains else "")
+                    for name, metric in metrics.items()
+                ),
+                caption="The same locked set for all; bootstrap over radiographs, so limbs with several views make the"
+                " intervals a little too narrow.",
             ),
         ),
         figures=(forest_plot(metrics, out / "federated-detector.png", "Image-level AUC on the locked set"),),
         data={
             "auc": {name: metric.to_json() for name, metric in metrics.items()},
+            "federated_minus": {name: gain.to_json() for name, gain in gains.items()},
             "learnt_from": learnt,
+            "locked": len(locked),
             "fractured": int(truth.sum()),
             "own_cpu_s": round(time.process_time() - begun, 1),
         },
     )
+
+
+def _learnt(
+    data: Path,
+    dealt: dict[str, list[LabelledRadiograph]],
+    settings: FederationSettings,
+    out: Path,
+    budget: Budget,
+) -> dict[str, Tensors]:
+    """The weights of each hospital alone, of all data in one place and of the federation."""
+    names = list(dealt)
+    everyone = [sample for samples in dealt.values() for sample in samples]
+    models = {
+        name: _once(out / f"alone-{index}.npz", partial(trained_alone, samples, settings))
+        for index, (name, samples) in enumerate(dealt.items())
+    }
+    pooled = dict(settings.learning)
+    pooled["cached_crops"] = len(names) * int(pooled.get("cached_crops", 0))
+    together = replace(settings, learning=pooled)
+    models[POOLED] = _once(out / "pooled.npz", partial(trained_alone, everyone, together))
+    assignment = {one.image_id: f"hospital-{names.index(name)}" for name, part in dealt.items() for one in part}
+    listed = write_list(out / "data" / "radiographs.csv", everyone, assignment)
+    tried = {FEDERATED: settings}
+    if budget.detector_proximal:
+        tried["federated, FedProx"] = replace(settings, strategy=Strategy.FEDPROX, proximal_mu=0.01)
+    hospitals = [
+        SimulatedHospital(
+            name=f"hospital-{index}", data=data, options=("--split-list", str(listed), "--part", f"hospital-{index}")
+        )
+        for index in range(len(names))
+    ]
+    for name, chosen in tried.items():
+        folder = out / chosen.strategy.value
+        if not _is_finished(folder / "server", chosen):
+            simulate(chosen, hospitals, folder, timeout_s=budget.process_timeout_s)
+        models[name] = common_model(folder / "server")
+    return models
+
+
+def _once(path: Path, learn: Callable[[], Tensors]) -> Tensors:
+    """Weights that an earlier run left there, or learnt now."""
+    if not path.is_file():
+        aside = path.with_suffix(".partial.npz")
+        np.savez(aside, **learn())
+        aside.replace(path)
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def _is_finished(server: Path, settings: FederationSettings) -> bool:
+    """Whether a federation with these settings came to its end there."""
+    try:
+        state = json.loads((server / STATE_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return bool(state["round"] >= settings.rounds and state["settings"] == json.loads(json.dumps(settings.to_json())))
 
 
 def detector_settings(budget: Budget, seed: int) -> FederationSettings:

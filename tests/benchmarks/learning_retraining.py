@@ -57,6 +57,12 @@ BASE_SHARE: Final = 0.42
 LOOKING_SHARE: Final = 0.2
 """Of the minutes, what looking and writing take."""
 DRAWS: Final = 1000
+FORGETTING: Final[Mapping[str, tuple[str, ...]]] = {
+    "held-out blocks of the base half": ("home",),
+    "the locked set": ("locked",),
+    "both together": ("home", "locked"),
+}
+"""Radiographs that neither the base model nor the last promoted one learned from; both were asked about them anyway."""
 WHO: Final = "proof"
 
 
@@ -208,7 +214,30 @@ class RetrainingProof:
                 waiting, replay = [], candidate
             elif name != POISON:
                 waiting = offered
+        promoted = [
+            one["model_id"] for one in results["rounds"] if one["verdict"]["promoted"] and one["name"] != POISON
+        ]
+        if promoted:
+            work = partial(self._forgetting, results["base"]["model_id"], promoted[-1])
+            results["forgetting"] = self.stages.once("forgetting", work)
+            self._save(results)
         return results
+
+    def _forgetting(self, base_id: str, last_id: str) -> dict[str, Any]:
+        """The base model and the last promoted one on radiographs that neither learned from."""
+        found: dict[str, Any] = {"base": base_id, "last": last_id, "sets": {}}
+        for name, parts in FORGETTING.items():
+            before, after = (self._joined(parts, one) for one in (base_id, last_id))
+            verdict = compare(before, after, self.margins, rounds=self.plan.draws, seed=self.plan.seed)
+            auc = next(one for one in verdict.differences if one.metric == "auc")
+            figures = {key: round(getattr(auc, key), 4) for key in ("current", "candidate", "gain", "low", "high")}
+            counts = {"n": verdict.n, "n_fractured": verdict.n_positive, "limbs": verdict.n_groups}
+            found["sets"][name] = {**counts, **figures, "margin": self.margins.by_metric["auc"]}
+        return found
+
+    def _joined(self, parts: Sequence[str], model_id: str) -> Scored:
+        scored = [self._scored(part, model_id) for part in parts]
+        return replace(scored[0], answers=tuple(one for some in scored for one in some.answers))
 
     def _save(self, results: Mapping[str, Any]) -> None:
         (self.out / "result.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -134,8 +135,10 @@ def simulate(
         while server.poll() is None and time.monotonic() < end:
             time.sleep(0.1)
         for client in clients:
-            if server.poll() == 0:
-                client.wait(timeout=max(1.0, min(30.0, end - time.monotonic())))
+            # One that is slow to end on a busy machine changes nothing: the model is there.
+            with suppress(subprocess.TimeoutExpired):
+                if server.poll() == 0:
+                    client.wait(timeout=max(1.0, min(30.0, end - time.monotonic())))
     state = out / "server" / STATE_NAME
     # Flower ends with 0 when it is told to stop, so the state is asked.
     done = state.is_file() and json.loads(state.read_text(encoding="utf-8"))["round"] >= settings.rounds

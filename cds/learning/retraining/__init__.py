@@ -11,6 +11,7 @@ Map
 ``screen``         do this round's labels contradict the current model more than earlier labels did?
 ``record``         what goes into ``provenance.json``: parent, sources, digest of every image, settings, seed.
 ``detector``       fracture detector: fine-tuned, operating points and calibration chosen anew on held-out groups.
+``heads``          where the data of a retrained detector's heads are found, and how these are fitted anew.
 ``fracture_type``  heads for pattern, limb, view and hardware on the current detector's features.
 ``risk``           fracture risk: refitted on enough survey rows, re-anchored on fewer outcomes, else left alone.
 ``healing``        healing times: this round's outcomes after those exported before.

@@ -44,9 +44,10 @@ class RetrainConfig:
     seed: int = SEED
     training: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the detector's training (`imaging.training.train.TrainingConfig`) that differ from `FINE_TUNING`."""
+    heads: bool = True
+    """Whether the detector's attribute heads and scope model are fitted anew, since they read its features."""
     heads_data: str | None = None
-    """Folder for ``cds train fracture-type --data``: after a detector was retrained its heads and its scope model are
-    fitted anew on it, since they read its features. None leaves both out of the candidate."""
+    """Folder for ``cds train fracture-type --data``; None looks for it beside the old data, see `retraining.heads`."""
     suspicious_noise: float = 0.15
     """A round is called suspicious when its estimated share of wrong labels is above this for certain, and ..."""
     suspicious_excess: float = 0.10

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cds.learning.retraining.cases import Export, read_exports
 from cds.learning.retraining.config import RetrainConfig
 from cds.learning.retraining.errors import RetrainingError
+from cds.learning.retraining.heads import check_scope, fit_heads, plan_heads
 from cds.learning.retraining.record import Record, SourceCount, earlier_details, write_record
 from cds.learning.retraining.screen import Scored, earlier_estimates, screen
 
@@ -68,7 +69,8 @@ def retrain_detector(
         `out`, a complete weights folder with ``provenance.json``; what the training worked with lies in `WORK_NAME`.
 
     Raises:
-        RetrainingError: the feedback, the settings or what lies in `out` cannot be used.
+        RetrainingError: the feedback, the settings or what lies in `out` cannot be used, or the model in use has heads
+            whose data are found nowhere.
         TrainingDataError: the old data cannot be used.
         ModelFilesError: the current model cannot be used.
     """
@@ -84,6 +86,8 @@ def retrain_detector(
         start_from=parent,
         split_list=data / SPLIT_LIST_NAME,
     )
+    named = None if config.heads_data is None else Path(config.heads_data)
+    heads = plan_heads(parent, replay, named=named, wanted=config.heads, work_name=WORK_NAME)
     exports = read_exports(feedback, report=report)
     old = read_old(replay, manifest, report=report)
     if _begin(out, _state(exports, old, manifest, config), resume=resume):
@@ -101,10 +105,12 @@ def retrain_detector(
     )
     for note in mixed.notes:
         report(note)
+    check_scope(heads, len(mixed.cases))
     write_mix(mixed, data, report=report)
     _train(data, out, training, resume, trainer_options, report)
-    notes = [*mixed.notes, *_finish_manifest(out, manifest), *_heads(out, config, report)]
-    sources = _sources(mixed, exports, old)
+    notes = [*mixed.notes, *_finish_manifest(out, manifest)]
+    fitted, also, further = fit_heads(heads, out, out / WORK_NAME, data, exports, report=report)
+    sources = (*_sources(mixed, exports, old), *further)
     record = Record(
         kind="detector",
         parent_id=manifest.model_id,
@@ -118,11 +124,11 @@ def retrain_detector(
         seed=config.seed,
         config={**asdict(config), "heads_data": config.heads_data and Path(config.heads_data).name},
         sources=sources,
-        digests=mixed.digests,
+        digests=mixed.digests | also,
         screen=found,
         noise_of_rounds=(*earlier.get("noise_of_rounds", ()), found["noise"]),
         problems=tuple(line for export in exports for line in export.problems),
-        notes=tuple(notes),
+        notes=(*notes, *fitted),
     )
     report(f"provenance written: {write_record(record, out, parent=parent).name}")
     return out
@@ -277,21 +283,6 @@ def next_version(version: str) -> str:
     """The version with its last number one higher; one without a number at its end gets ``.1``."""
     head, dot, last = version.rpartition(".")
     return f"{head}{dot}{int(last) + 1}" if last.isdigit() else f"{version}.1"
-
-
-def _heads(out: Path, config: RetrainConfig, report: Report) -> list[str]:
-    """Fit heads and scope model anew on the candidate, since they read its features."""
-    if config.heads_data is None:
-        note = "Attribute heads and scope model are left out: no heads_data was named to fit them anew."
-        report(note)
-        return [note]
-    from imaging.training import attributes, scope
-
-    data = Path(config.heads_data)
-    attributes.run(data, out, model=out, report=report)
-    limbs = data / "fracatlas"
-    scope.fit(out, limbs if limbs.is_dir() else data, report=report)
-    return ["Attribute heads and scope model were fitted anew on the candidate's features."]
 
 
 def _sources(mixed: "Mix", exports: Sequence[Export], old: OldData) -> tuple[SourceCount, ...]:

@@ -1,26 +1,25 @@
 """The heads for pattern, limb, view and hardware go on learning, on the features of the current detector."""
 
-import csv
 import json
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from cds.learning.digests import file_digests
-from cds.learning.retraining.cases import IMAGES_TABLE, Export, read_exports
+from cds.learning.model_kinds import sha256_of_file
+from cds.learning.retraining.cases import read_exports
 from cds.learning.retraining.config import RetrainConfig
 from cds.learning.retraining.detector import WORK_NAME, next_version
 from cds.learning.retraining.errors import RetrainingError
+from cds.learning.retraining.heads import digests_of, typed_rows, write_data
 from cds.learning.retraining.record import Record, SourceCount, write_record
 
 COMMAND: Final = "cds learn retrain --kind fracture-type --feedback EXPORT --replay DATA --out CANDIDATE"
-TYPE_COLUMNS: Final = ("image", "type", "displaced", "source", "group")
+HEADS_MARK: Final = "-h"
+"""In a version, before the digest of its heads."""
 
 Report = Callable[[str], None]
-Row = dict[str, str]
 
 
 def retrain_fracture_type(
@@ -62,15 +61,16 @@ def retrain_fracture_type(
     parent = SHIPPED_WEIGHTS if parent is None else parent
     manifest = read_manifest(parent)
     exports = read_exports(feedback, report=report)
-    typed = {one.name: _typed(one) for one in exports}
+    typed = {one.name: typed_rows(one) for one in exports}
     if not any(typed.values()):
         raise RetrainingError("no export states the type of a fracture", "let readers name types, and export again")
     data = out / WORK_NAME / "data"
-    old = _write_data(data, replay, exports, typed)
+    old = write_data(data, replay, exports, typed)
     _copy_detector(parent, out)
     settings = AttributeConfig()
     run(data, out, model=out, config=settings, report=report)
-    digests = _digests(data, settings.split)
+    _name_after_heads(out, manifest.version)
+    digests = digests_of(data, settings.split)
     record = Record(
         kind="detector",
         parent_id=manifest.model_id,
@@ -95,68 +95,13 @@ def retrain_fracture_type(
     return out
 
 
-def _typed(export: Export) -> list[Row]:
-    """Rows of the table of images whose type is stated and known, of images that can be used."""
-    from imaging.training.attributes_data import HEALTHY, pattern_of
-
-    usable = {one.image_id for one in export.samples}
-    with (export.folder / IMAGES_TABLE).open(encoding="utf-8", newline="") as handle:
-        rows = list(csv.DictReader(handle, restval=""))
-    return [
-        row
-        for row in rows
-        if row["image"] in usable and row.get("type") not in ("", None, HEALTHY) and pattern_of(row["type"]) is not None
-    ]
-
-
-def _write_data(data: Path, replay: Path, exports: Sequence[Export], typed: dict[str, list[Row]]) -> int:
-    """Old collections as they are, but for the types: there the new rows stand after the old ones.
-
-    Returns:
-        How many old rows there are.
-    """
-    images = data / "fracture_types" / "images"
-    images.mkdir(parents=True)
-    for name in ("fracatlas", "hip"):
-        if (replay / name).is_dir():
-            (data / name).symlink_to((replay / name).resolve(), target_is_directory=True)
-    rows: list[Row] = []
-    old_types = replay / "fracture_types"
-    if (old_types / IMAGES_TABLE).is_file():
-        with (old_types / IMAGES_TABLE).open(encoding="utf-8", newline="") as handle:
-            rows = list(csv.DictReader(handle, restval=""))
-        for row in rows:
-            _link(old_types / "images" / row["image"], images / row["image"])
-    old = len(rows)
-    for export in exports:
-        for row in typed[export.name]:
-            source = export.folder / "images" / row["image"]
-            name = f"{export.sha256[:8]}-{row['image']}"
-            _link(source, images / name)
-            rows.append({**row, "image": name, "source": f"feedback {row.get('source') or export.name}"})
-    with (data / "fracture_types" / IMAGES_TABLE).open("w", encoding="utf-8", newline="") as handle:
-        writer = csv.DictWriter(handle, TYPE_COLUMNS, restval="", extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    return old
-
-
-def _link(source: Path, target: Path) -> None:
-    if not source.is_file():
-        return  # the reader of the table reports it
-    try:
-        os.link(source.resolve(), target)
-    except OSError:  # another disk, or a file system without hard links
-        shutil.copyfile(source, target)
-
-
 def _copy_detector(parent: Path, out: Path) -> None:
     """Detector and scope model of the parent, under a version of their own."""
     from imaging.manifest import MANIFEST_NAME, read_manifest
 
     manifest = read_manifest(parent)
     document: dict[str, Any] = dict(manifest.document)
-    document["version"] = next_version(manifest.version)
+    document["version"] = _next(manifest.version)
     names = {manifest.weights.name, "scope.json", "scope.safetensors"}
     for name in sorted(names):
         if (parent / name).is_file():
@@ -164,8 +109,17 @@ def _copy_detector(parent: Path, out: Path) -> None:
     (out / MANIFEST_NAME).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
-def _digests(data: Path, split: str) -> frozenset[str]:
-    from imaging.training.attributes_data import read_samples
+def _next(version: str) -> str:
+    """The next version of a line whose versions may name their heads."""
+    return next_version(version.partition(HEADS_MARK)[0])
 
-    samples = read_samples(data, split, lambda _: None)
-    return frozenset(digest for some in samples.values() for one in some for digest in file_digests(one.path))
+
+def _name_after_heads(out: Path, before: str) -> None:
+    """Let the version name the heads: the detector is the same, and each model's id names one model."""
+    from imaging.attributes.manifest import ATTRIBUTES_NAME
+    from imaging.manifest import MANIFEST_NAME
+
+    path = out / MANIFEST_NAME
+    document = json.loads(path.read_text(encoding="utf-8"))
+    document["version"] = f"{_next(before)}{HEADS_MARK}{sha256_of_file(out / ATTRIBUTES_NAME)[:8]}"
+    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")

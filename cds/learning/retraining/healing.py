@@ -34,6 +34,8 @@ class OutcomeSource:
     role: str
     """``new`` or ``replay``."""
     sha256: str
+    table_sha256: str
+    """Of the table itself, by which the gate recognises it; a row has too few values for a digest of its own."""
     rows: tuple[Row, ...]
     cases: tuple[str | None, ...]
     """Pseudonyms of the rows, with the key's fingerprint before them; None where the source tells none."""
@@ -105,6 +107,7 @@ def retrain_healing(
             )
             for one in sources
         ),
+        digests=frozenset(one.table_sha256 for one in sources),
         problems=tuple(line for one in sources for line in one.problems),
         notes=tuple(notes),
         further={"groups": {name: found["weight"] for name, found in manifest["groups"].items()}},
@@ -130,7 +133,7 @@ def read_source(place: Path, *, role: str, report: Report = print) -> OutcomeSou
     name = place.name if role == "new" else REPLAY
     with table.open(encoding="utf-8", newline="") as handle:
         rows = list(csv.DictReader(handle))
-    cases = _cases_of(place, len(rows)) if exported else _remembered(table.parent / CASES_NAME, len(rows))
+    cases = cases_of(place, len(rows)) if exported else _remembered(table.parent / CASES_NAME, len(rows))
     good, problems = [], []
     for number, row in enumerate(rows, start=1):
         fault = _fault(row)
@@ -143,6 +146,7 @@ def read_source(place: Path, *, role: str, report: Report = print) -> OutcomeSou
         name=name,
         role=role,
         sha256=sha256,
+        table_sha256=hashlib.sha256(table.read_bytes()).hexdigest(),
         rows=tuple({key: value or "" for key, value in rows[number].items()} for number in good),
         cases=tuple(cases[number] for number in good),
         problems=tuple(problems),
@@ -166,7 +170,7 @@ def _fault(row: Row) -> str | None:
     return None
 
 
-def _cases_of(folder: Path, n: int) -> Sequence[str | None]:
+def cases_of(folder: Path, n: int) -> Sequence[str | None]:
     """Pseudonyms of `n` rows of outcomes, which stand in the order of ``rows.parquet``; None where they do not fit."""
     import pandas as pd
 

@@ -114,7 +114,7 @@ def test_provenance_names_parent_sources_and_every_image(retrained: Retrained) -
 
 def test_bad_rows_are_told(retrained: Retrained) -> None:
     assert any("round009.png" in line for line in retrained.lines)
-    assert any("Attribute heads and scope model are left out" in line for line in retrained.lines)
+    assert any("neither attribute heads nor a scope model" in line for line in retrained.lines)
 
 
 def test_a_finished_candidate_is_returned_as_it_is(retrained: Retrained) -> None:
