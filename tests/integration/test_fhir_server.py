@@ -271,7 +271,7 @@ def test_assess_by_id_gives_the_report_of_the_file(
         "-v",
     )
     assert by_id.exit_code == 0, by_id.output
-    assert "record: 11 requests" in by_id.stderr
+    assert "record: 12 requests" in by_id.stderr
     file, server = (json.loads((folder / name / "report.json").read_text()) for name in ("by-file", "by-id"))
     assert server["patient"] == file["patient"]
     assert "fhir.server.unread" in json.dumps(server)
