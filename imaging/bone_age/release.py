@@ -116,7 +116,7 @@ def release(
     report(f"folds {', '.join(map(str, numbers))} of {config.folds}")
     folds = []
     for number in numbers:
-        report(f"fold {number}: {len(trainings)} networks, {len(views)} views of each hand they have not seen")
+        report(f"fold {number}: each hand not seen, by {len(trainings)} network(s) in {len(views)} views")
         folds.append(_fold(trainings, number, hands, views))
     likeness, refused = _likeness(hands)
     report(f"likeness: {refused['refused']} of {refused['n']} held-back hands refused")

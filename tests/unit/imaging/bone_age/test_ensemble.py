@@ -81,7 +81,7 @@ def test_answers_are_the_mean_over_networks_and_views() -> None:
 def test_trainings_answer_together(trained: Path, other: Path, data: Path, tmp_path: Path) -> None:
     told: list[str] = []
     out = release(other, data, tmp_path, beside=[trained], report=told.append)
-    assert any("2 networks" in line for line in told)
+    assert any("2 network(s)" in line for line in told)
     document = json.loads((out / "manifest.json").read_text())
     assert document["network"]["zooms"] == [1.5, 1.0]
     assert document["network"]["folds"] == [0]
