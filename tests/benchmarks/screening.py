@@ -76,6 +76,8 @@ def main() -> None:
     if shared is None:
         sys.exit("The shared data folder is not on this machine (FRACTURE_CDS_SHARED).")
     records = _records(shared / "data" / "fhir" / "synthea_r4")
+    if arguments.folder is not None:
+        arguments.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
         root = Path(name)
         os.environ["BUCKET_BYTES"] = str(int(arguments.bucket_mib * 2**20))
