@@ -20,7 +20,7 @@ from cds.store.cases import CaseQuery
 from cds.store.opening import Store, open_store
 from tests.support.browser import launched
 from tests.support.fakes import FakeParts
-from tests.support.form import assess, fill, give_image, minded_page, sign, to_tab
+from tests.support.form import PATIENCE_MS, assess, fill, give_image, minded_page, sign, to_tab
 from tests.support.server import serving
 
 TOKEN = "q7J-Zx2_mN8vB4cD1eF6"
@@ -107,9 +107,14 @@ def test_what_a_person_does_is_in_the_chain(
         expect(page.locator(".cds-open")).to_have_count(1)
         page.locator(".cds-open").click()
         expect(page.locator(".cds-status")).to_contain_text("Signed by")
+        # The status also stood there before the case was opened again, so it says nothing of the opening.
+        place = f"case/{case_id}"
+        for _ in range(PATIENCE_MS // 100):
+            if ("read", "ok", place) in [one[:3] for one in told(chain)]:
+                break
+            page.wait_for_timeout(100)
 
     events = told(chain)
-    place = f"case/{case_id}"
     for wanted in (
         ("110122", "cds.access.denied", ""),
         ("110122", "ok", ""),
