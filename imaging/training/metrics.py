@@ -107,10 +107,15 @@ class PrecisionTable:
         self.hits = np.concatenate(hits)[order]
 
     def average_precision(self, counts: Floats) -> Floats:
-        """[10] average precision per IoU threshold when image i occurs ``counts[i]`` times."""
+        """[10] average precision per IoU threshold when image i occurs ``counts[i]`` times.
+
+        NaN without a true box; 0 where boxes are to be found and no image has a detection.
+        """
         total = float(counts @ self.truths)
         if total == 0:
             return np.full(len(IOU_THRESHOLDS), np.nan)
+        if not len(self.hits):
+            return np.zeros(len(IOU_THRESHOLDS))
         weight = counts[self.image][:, None]
         positives = (weight * self.hits).cumsum(axis=0)
         negatives = (weight * ~self.hits).cumsum(axis=0)

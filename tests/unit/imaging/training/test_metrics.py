@@ -54,6 +54,13 @@ def test_average_precision_equals_torchmetrics(seed: int) -> None:
     assert own.mean() == pytest.approx(map50_95, abs=1e-6)
 
 
+def test_a_detector_that_finds_nothing_has_no_precision() -> None:
+    thresholds = Thresholds(high_sensitivity=0.1, high_specificity=0.5)
+    silent = [record(i, [[0, 0, 5, 5]] if i % 2 else [], [], []) for i in range(6)]
+    assert not PrecisionTable(silent).average_precision(np.ones(6)).any()
+    assert measure(silent, thresholds, rounds=10)["map50"].value == 0
+
+
 def test_counting_an_image_twice_equals_having_it_twice() -> None:
     records = random_records(7, 10)
     counts = np.array([2, 0, 1, 1, 3, 1, 0, 1, 1, 1], dtype=float)
