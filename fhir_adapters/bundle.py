@@ -50,6 +50,11 @@ _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _TYPE_NAME = re.compile(r"[A-Z][A-Za-z]{1,60}")
 
 
+def is_logical_id(value: object) -> bool:
+    """Whether a value can be the id of a resource."""
+    return isinstance(value, str) and _ID.fullmatch(value) is not None
+
+
 class Entry(NamedTuple):
     """One resource of a Bundle."""
 
@@ -64,7 +69,7 @@ class Entry(NamedTuple):
     def reference(self) -> str:
         """``Observation/12``; without a valid id the place in the Bundle. Holds no patient data."""
         resource_id = self.resource.get("id")
-        valid = isinstance(resource_id, str) and _ID.fullmatch(resource_id)
+        valid = is_logical_id(resource_id)
         if self.within is not None:
             return f"{self.within}#{resource_id}" if valid else self.within
         return f"{self.resource['resourceType']}/{resource_id}" if valid else f"Bundle.entry[{self.position}]"

@@ -18,9 +18,6 @@ from fhir_adapters.codes.observations import OBSERVABLES, SMOKING_ANSWERS, Obser
 from fhir_adapters.patient import PatientSnapshot, SmokingStatus
 from fhir_adapters.shapes import JsonObject
 
-PASSED_OVER: JsonObject = {"resourceType": "(not read)"}
-"""Stands in the place of a line that was let go of, so that the places of the others stay."""
-
 _FIELDS = {
     Observable.WEIGHT: "weight_kg",
     Observable.HEIGHT: "height_cm",
@@ -154,23 +151,27 @@ class Repeats:
         Args:
             lines: Any number, and code and day as `dated` told them.
         """
-        now, born, newest = self._now, self._born, self._newest
+        now, born = self._now, self._born
+        by_code: dict[bytes, bytes] = {}
         for _, code, day in lines:
-            field = _FIELD_OF.get(code, "smoking")  # the one code that an answer follows
-            if newest.get(field, b"") < day < now:
+            if by_code.get(code, b"") < day < now:
+                by_code[code] = day
+        newest = self._newest
+        for code, day in by_code.items():
+            field = _field_of(code)
+            if newest.get(field, b"") < day:
                 newest[field] = day
-        limits = {field: _before(date.fromisoformat(day.decode()), 3) for field, day in newest.items()}
-        chosen = []
+        limits = {code: _limit(newest[_field_of(code)]) for code in by_code}
+        chosen, passed_over, let_go = [], self.passed_over, set()
         for number, code, day in lines:
-            field = _FIELD_OF.get(code, "smoking")
-            limit = limits.get(field)
-            if limit is None or day >= limit or day[:4] <= born:
+            # A code that no line before now has lets nothing go.
+            if day >= limits.get(code, b"") or day[:4] <= born:
                 chosen.append(number)
             else:
-                self.passed_over.append(number)
-                self._fields.add(field)
-                if field == "smoking" and code.rpartition(b"/")[2] in _SMOKED:
-                    self._smoked = True
+                passed_over.append(number)
+                let_go.add(code)
+        self._fields.update(map(_field_of, let_go))
+        self._smoked = self._smoked or any(code.rpartition(b"/")[2] in _SMOKED for code in let_go if b"/" in code)
         return chosen
 
     def settled(self, snapshot: PatientSnapshot) -> bool:
@@ -201,6 +202,16 @@ def share_ids(read: Iterable[JsonObject], passed_over: Iterable[bytes]) -> bool:
     """Whether a line that was let go of, known by its id, may be another version of a resource that is read."""
     ids = {told.encode("utf-8", "replace") for one in read if isinstance(told := one.get("id"), str)}
     return not ids.isdisjoint(passed_over)
+
+
+def _field_of(code: bytes) -> str:
+    return _FIELD_OF.get(code, "smoking")  # the one code that an answer follows
+
+
+@lru_cache(maxsize=4096)
+def _limit(newest: bytes) -> bytes:
+    """The first day that, in another zone, may be one that lines of this day are compared with."""
+    return _before(date.fromisoformat(newest.decode()), 3)
 
 
 def _before(day: date, days: int) -> bytes:

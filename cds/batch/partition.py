@@ -25,11 +25,12 @@ from cds.batch.tables import features_of
 from cds.bootstrap import load_risk_engine
 from cds.logs import safe_traceback
 from cds.mapping import map_features
+from fhir_adapters.bundle import is_logical_id
 from fhir_adapters.errors import FhirError
 from fhir_adapters.patient import PatientSnapshot
 from fhir_adapters.reader import read_resources
 from fhir_adapters.shapes import JsonObject, as_list, as_object
-from fhir_adapters.superseded import PASSED_OVER, Repeats, id_of, share_ids
+from fhir_adapters.superseded import Repeats, id_of, share_ids
 from fhir_adapters.warnings import FhirWarning
 from tabular.engine import RiskEngine
 from tabular.features import RiskFeatures
@@ -60,6 +61,7 @@ class PartitionSpec:
         return Task(Stage.PART, self.bucket)
 
 
+_HOLDS_PATIENT = frozenset({"Patient", "Bundle"})
 _Told = tuple[int, bytes]
 """Unit of the input, and records of it as they stand in the spill file."""
 
@@ -202,33 +204,38 @@ def _person(patient_id: str, snapshot: PatientSnapshot) -> _Person:
 
 def _read_newest(patient_id: str, told: Sequence[Records], plan: Plan) -> _Person | None:
     """A regular record without what says nothing and what is superseded; None when it must be read whole."""
-    payloads = [payload for one in told for payload in one.payloads]
-    days = [day for one in told for day in one.days]
-    resources: list[JsonObject] = []
-    dated: list[tuple[int, bytes, bytes]] = []
-    idle: list[bytes] = []
     try:
-        for number, code in enumerate([code for one in told for code in one.codes]):
-            if not code:
-                resources.append(orjson.loads(payloads[number]))
-                continue
-            resources.append(PASSED_OVER)
-            if code == IDLE:
-                idle.append(days[number])
-            else:
-                dated.append((number, code, days[number]))
-        patients = [one for one in resources if one.get("resourceType") in {"Patient", "Bundle"}]
-        if len(patients) != 1 or patients[0].get("id") != patient_id or patients[0]["resourceType"] != "Patient":
-            return None
-        repeats = Repeats(plan.as_of, patients[0].get("birthDate"))
-        for number in repeats.choose(dated):
-            resources[number] = orjson.loads(payloads[number])
-        if share_ids(resources, [*idle, *(id_of(payloads[number]) for number in repeats.passed_over)]):
-            return None
-        snapshot = read_resources(resources, as_of=plan.as_of)
-        return _person(patient_id, snapshot) if repeats.settled(snapshot) else None
+        return _read_chosen(patient_id, told, plan)
     except Exception:  # whatever is wrong is found, and told, by reading everything
         return None
+
+
+def _read_chosen(patient_id: str, told: Sequence[Records], plan: Plan) -> _Person | None:
+    payloads = [payload for one in told for payload in one.payloads]
+    days = [day for one in told for day in one.days]
+    read: dict[int, JsonObject] = {}
+    dated: list[tuple[int, bytes, bytes]] = []
+    passed_over: list[bytes] = []
+    for number, code in enumerate([code for one in told for code in one.codes]):
+        if not code:
+            read[number] = orjson.loads(payloads[number])
+        elif code == IDLE:
+            passed_over.append(days[number])
+        else:
+            dated.append((number, code, days[number]))
+    patients = [one for one in read.values() if one.get("resourceType") in _HOLDS_PATIENT]
+    if len(patients) != 1 or patients[0].get("id") != patient_id or patients[0]["resourceType"] != "Patient":
+        return None
+    repeats = Repeats(plan.as_of, patients[0].get("birthDate"))
+    for number in repeats.choose(dated):
+        read[number] = orjson.loads(payloads[number])
+    resources = [read[number] for number in sorted(read)]
+    passed_over += [id_of(payloads[number]) for number in repeats.passed_over]
+    # Without an id of its own a resource is named by its place, which is not that among all.
+    if not all(is_logical_id(one.get("id")) for one in resources) or share_ids(resources, passed_over):
+        return None
+    snapshot = read_resources(resources, as_of=plan.as_of)
+    return _person(patient_id, snapshot) if repeats.settled(snapshot) else None
 
 
 def _read_all(patient_id: str, records: list[Record], plan: Plan, outcome: _Outcome) -> _Person | None:
