@@ -244,16 +244,17 @@ def _stated_or_listed(patient: PatientSnapshot, stated: Sourced[bool] | None, ki
     """An explicit statement wins; else a problem-list entry, active or not, is a yes; else silence."""
     if stated is not None:
         return stated.value
-    return True if patient.has_condition(kind, active_only=False) is not None else None
+    return _listed(patient, kind)
 
 
 def _listed(
     patient: PatientSnapshot, *kinds: ConditionKind, drug: DrugClass | None = None, active_only: bool = False
 ) -> bool | None:
     """A yes for any of these diseases in the record or a drug of this class taken now; else silence."""
-    ill = any(patient.has_condition(kind, active_only=active_only) is not None for kind in kinds)
-    treated = drug is not None and patient.takes(drug) is not None
-    return True if ill or treated else None
+    for entry in patient.conditions:
+        if entry.kind in kinds and (entry.active or not active_only):
+            return True
+    return True if drug is not None and patient.takes(drug) is not None else None
 
 
 def _glucocorticoids(patient: PatientSnapshot) -> bool | None:

@@ -4,6 +4,7 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import orjson
@@ -47,12 +48,20 @@ _BUNDLE_TYPES = frozenset(
     {"transaction", "batch", "collection", "searchset", "document", "transaction-response", "batch-response"}
 )
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
+_IDS = re.compile(r"(?:[A-Za-z0-9\-.]{1,64}+\n)*+")
 _TYPE_NAME = re.compile(r"[A-Z][A-Za-z]{1,60}")
 
 
 def is_logical_id(value: object) -> bool:
     """Whether a value can be the id of a resource."""
     return isinstance(value, str) and _ID.fullmatch(value) is not None
+
+
+def are_logical_ids(values: Sequence[object]) -> bool:
+    """`is_logical_id` of all of them at once."""
+    texts = [value for value in values if isinstance(value, str)]
+    lines = "".join([f"{text}\n" for text in texts])
+    return len(texts) == len(values) == lines.count("\n") and _IDS.fullmatch(lines) is not None
 
 
 class Entry(NamedTuple):
@@ -69,10 +78,16 @@ class Entry(NamedTuple):
     def reference(self) -> str:
         """``Observation/12``; without a valid id the place in the Bundle. Holds no patient data."""
         resource_id = self.resource.get("id")
-        valid = is_logical_id(resource_id)
         if self.within is not None:
-            return f"{self.within}#{resource_id}" if valid else self.within
-        return f"{self.resource['resourceType']}/{resource_id}" if valid else f"Bundle.entry[{self.position}]"
+            return f"{self.within}#{resource_id}" if is_logical_id(resource_id) else self.within
+        named = _named(str(self.resource["resourceType"]), resource_id) if isinstance(resource_id, str) else None
+        return named or f"Bundle.entry[{self.position}]"
+
+
+@lru_cache(maxsize=1024)
+def _named(resource_type: str, resource_id: str) -> str | None:
+    """Reference by type and id, which is asked for again and again; None for what is no id."""
+    return f"{resource_type}/{resource_id}" if _ID.fullmatch(resource_id) is not None else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

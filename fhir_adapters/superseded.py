@@ -12,11 +12,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from typing import NamedTuple
 
 from fhir_adapters.codes.observations import OBSERVABLES, SMOKING_ANSWERS, Observable
 from fhir_adapters.patient import PatientSnapshot, SmokingStatus
-from fhir_adapters.shapes import JsonObject
 
 _FIELDS = {
     Observable.WEIGHT: "weight_kg",
@@ -68,15 +66,10 @@ _ANSWER = re.compile(
 )
 
 
-class Dated(NamedTuple):
-    """What the bytes of an Observation tell."""
-
-    patient: bytes
-    """Logical id of its subject."""
-    code: bytes
-    """Code that names what was measured; for smoking with a slash and the code of the answer."""
-    day: bytes
-    """Calendar day of ``effectiveDateTime`` in its own zone, ``2020-02-03``."""
+Dated = tuple[bytes, bytes, bytes]
+"""What the bytes of an Observation tell: the logical id of its subject; the code that names what was measured, for
+smoking with a slash and the code of the answer; and the calendar day of ``effectiveDateTime`` in its own zone. A bare
+tuple, since millions are made."""
 
 
 def dated(line: bytes, known_codes: int) -> Dated | None:
@@ -110,7 +103,7 @@ def dated(line: bytes, known_codes: int) -> Dated | None:
         code = b"%b/%b" % (code, answer[1])
     elif known_codes != 1:
         return None
-    return Dated(found[0], code, found[1])
+    return found[0], code, found[1]
 
 
 @lru_cache(maxsize=4096)
@@ -193,14 +186,15 @@ class Repeats:
         return True
 
 
-def id_of(line: bytes) -> bytes:
-    """The id of an Observation that `dated` could read."""
-    return line[len(_START) : line.find(b'"', len(_START))]
+def ids_of(lines: Iterable[bytes]) -> list[bytes]:
+    """The ids of Observations that `dated` could read."""
+    begin = len(_START)
+    return [line[begin : line.find(b'"', begin)] for line in lines]
 
 
-def share_ids(read: Iterable[JsonObject], passed_over: Iterable[bytes]) -> bool:
-    """Whether a line that was let go of, known by its id, may be another version of a resource that is read."""
-    ids = {told.encode("utf-8", "replace") for one in read if isinstance(told := one.get("id"), str)}
+def share_ids(read: Iterable[object], passed_over: Iterable[bytes]) -> bool:
+    """Whether a line that was let go of may be another version of a resource that is read, by their ids."""
+    ids = {told.encode("utf-8", "replace") for told in read if isinstance(told, str)}
     return not ids.isdisjoint(passed_over)
 
 

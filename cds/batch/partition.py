@@ -25,12 +25,12 @@ from cds.batch.tables import features_of
 from cds.bootstrap import load_risk_engine
 from cds.logs import safe_traceback
 from cds.mapping import map_features
-from fhir_adapters.bundle import is_logical_id
+from fhir_adapters.bundle import are_logical_ids
 from fhir_adapters.errors import FhirError
 from fhir_adapters.patient import PatientSnapshot
 from fhir_adapters.reader import read_resources
 from fhir_adapters.shapes import JsonObject, as_list, as_object
-from fhir_adapters.superseded import Repeats, id_of, share_ids
+from fhir_adapters.superseded import Repeats, ids_of, share_ids
 from fhir_adapters.warnings import FhirWarning
 from tabular.engine import RiskEngine
 from tabular.features import RiskFeatures
@@ -230,9 +230,10 @@ def _read_chosen(patient_id: str, told: Sequence[Records], plan: Plan) -> _Perso
     for number in repeats.choose(dated):
         read[number] = orjson.loads(payloads[number])
     resources = [read[number] for number in sorted(read)]
-    passed_over += [id_of(payloads[number]) for number in repeats.passed_over]
+    passed_over += ids_of([payloads[number] for number in repeats.passed_over])
+    ids = [one.get("id") for one in resources]
     # Without an id of its own a resource is named by its place, which is not that among all.
-    if not all(is_logical_id(one.get("id")) for one in resources) or share_ids(resources, passed_over):
+    if not are_logical_ids(ids) or share_ids(ids, passed_over):
         return None
     snapshot = read_resources(resources, as_of=plan.as_of)
     return _person(patient_id, snapshot) if repeats.settled(snapshot) else None

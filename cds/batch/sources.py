@@ -27,9 +27,9 @@ from cds.batch.keys import (
 from cds.batch.lines import blocks
 from cds.batch.plan import InputKind, Piece, Plan
 from cds.batch.rejects import Reject
-from cds.batch.spill import IDLE, SpillWriter
+from cds.batch.spill import BETWEEN, IDLE, SpillWriter, Told
 from cds.batch.tables import csv_rows, parquet_rows
-from fhir_adapters.idle import IDLE_TYPES, is_idle
+from fhir_adapters.idle import IDLE_TYPES, idle_line, is_idle
 from fhir_adapters.reader import is_relevant_line, relevant_codes, scan_codes
 from fhir_adapters.shapes import JsonObject, as_object, as_text
 from fhir_adapters.superseded import dated
@@ -86,6 +86,12 @@ class Router:
         """Keep something of a patient."""
         self.counts.kept += 1
         self._spill.add(key, self.piece, line, payload, code, day)
+
+    def told(self, found: list[Told]) -> None:
+        """Keep lines of patients of which the bytes told code and day; the list is emptied."""
+        self.counts.kept += len(found)
+        self._spill.add_told(self.piece, found)
+        found.clear()
 
     def medication(self, key: bytes, line: int, payload: bytes) -> None:
         """Keep a Medication until it is known who takes it."""
@@ -168,13 +174,13 @@ def _scan_line(line: bytes, number: int, router: Router, *, broken: str = "scree
         return
     if not (line.startswith(b"{") and line.endswith(b"}")):
         router.reject(number, broken)
-    elif line.startswith(_OFTEN_IDLE):
-        try:
-            resource = orjson.loads(line)
-        except orjson.JSONDecodeError:
-            _route(line, number, router, broken)
+        return
+    if line.startswith(_OFTEN_IDLE):
+        told = idle_line(line)
+        if told is not None:
+            router.patient(told[0], number, line, IDLE, told[1])
         else:
-            route_resource(resource, line, number, router)
+            _route(line, number, router, broken)
     elif is_relevant_line(line):
         _route(line, number, router, broken)
 
@@ -191,21 +197,26 @@ def _scan_by_code(block: bytes, resource_type: str, number: int, router: Router)
     hits = np.array([found.start() for found in BY_CODE[resource_type].finditer(block)], dtype=np.int64)
     places, counts = np.unique(np.searchsorted(ends, hits), return_counts=True)
     begins = np.where(places > 0, ends[places - 1] + 1, 0)
+    told: list[Told] = []
     for place, begin, end, codes in zip(*(one.tolist() for one in (places, begins, ends[places], counts)), strict=True):
         line = block[begin:end]
-        told = dated(line, codes)
-        if told is None:
+        found = dated(line, codes)
+        if found is None:
+            router.told(told)
             _route(line, number + place, router, "screen.line.not_json")
         else:
-            router.patient(told.patient, number + place, line, told.code, told.day)
+            told.append((number + place, line, found))
+    router.told(told)
     return number + len(ends)
 
 
 def _is_uniform(block: bytes, ends: npt.NDArray[np.int64], start: bytes) -> bool:
-    """Whether every line is one object that begins in one way, and nothing is written as a code point."""
+    """Whether every line is one object that begins in one way, without code points and without control characters."""
     if not block.endswith(b"}\n") or not block.startswith(start):
         return False
     if b"\\" in block and b"\\u" in block:  # the search for one byte is many times faster
+        return False
+    if BETWEEN in block:
         return False
     windows = np.lib.stride_tricks.sliding_window_view(np.frombuffer(block, dtype=np.uint8), len(start) + 2)
     if len(block) - ends[-2:][0] < len(start) + 2 and len(ends) > 1:

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 from cds.batch.journal import RunFolder, Task
+from fhir_adapters.superseded import Dated
 
 FLUSH_BYTES = 24 * 1024 * 1024
 
@@ -31,7 +32,10 @@ Segment = tuple[int, int, int]
 
 IDLE = b"-"
 """In the place of a code: the payload says nothing (`fhir_adapters.idle`); the id stands in the place of the day."""
-_BETWEEN = b"\x1e"
+BETWEEN = b"\x1e"
+"""Stands between the entries of a column; JSON cannot hold it."""
+Told = tuple[int, bytes, Dated]
+"""Line of the piece, the line itself, and what its bytes tell."""
 _Columns = tuple[list[bytes], list[bytes], list[bytes], list[bytes]]
 """Places, codes, days and payloads."""
 
@@ -61,13 +65,13 @@ class Records(NamedTuple):
     def of(unit: int, told: bytes) -> "Records":
         """From what stands behind the key in a spill file."""
         places, codes, days, payloads = told.split(b"\t", 3)
-        if _BETWEEN not in places:
+        if BETWEEN not in places:
             return Records(unit, places, [codes], [days], [payloads])
-        return Records(unit, places, codes.split(_BETWEEN), days.split(_BETWEEN), payloads.split(_BETWEEN))
+        return Records(unit, places, codes.split(BETWEEN), days.split(BETWEEN), payloads.split(BETWEEN))
 
     def one_by_one(self) -> Iterator[Record]:
         """Each record with its place."""
-        for place, payload in zip(self.places.split(_BETWEEN), self.payloads, strict=True):
+        for place, payload in zip(self.places.split(BETWEEN), self.payloads, strict=True):
             piece, line = place.split(b":")
             yield Record(self.unit, int(piece), int(line), payload)
 
@@ -130,7 +134,7 @@ class SpillWriter:
         columns = self._waiting[table].get(key)
         if columns is None:
             columns = self._waiting[table][key] = ([], [], [], [])
-        if _BETWEEN in payload:
+        if BETWEEN in payload:
             self._end(table, key)
             columns = ([], [], [], [])
         places, codes, days, payloads = columns
@@ -138,10 +142,32 @@ class SpillWriter:
         codes.append(code)
         days.append(day)
         payloads.append(payload)
-        if _BETWEEN in payload:
+        if BETWEEN in payload:
             self._waiting[table][key] = columns
             self._end(table, key)
         self._size += len(payload) + _BESIDE
+        if self._size >= FLUSH_BYTES:
+            self._flush()
+
+    def add_told(self, piece: int, found: Sequence[Told]) -> None:
+        """Add records of the first table, as `add` does, of which none holds `BETWEEN`.
+
+        Args:
+            piece: Index of the piece in the unit.
+            found: In the order of the input.
+        """
+        waiting, size = self._waiting[0], len(found) * _BESIDE
+        for line, payload, (key, code, day) in found:
+            columns = waiting.get(key)
+            if columns is None:
+                columns = waiting[key] = ([], [], [], [])
+            places, codes, days, payloads = columns
+            places.append(b"%d:%d" % (piece, line))
+            codes.append(code)
+            days.append(day)
+            payloads.append(payload)
+            size += len(payload)
+        self._size += size
         if self._size >= FLUSH_BYTES:
             self._flush()
 
@@ -166,7 +192,7 @@ class SpillWriter:
 
 
 def _told(key: bytes, columns: _Columns) -> bytes:
-    places, codes, days, payloads = map(_BETWEEN.join, columns)
+    places, codes, days, payloads = map(BETWEEN.join, columns)
     return b"%b\t%b\t%b\t%b\t%b\n" % (key, places, codes, days, payloads)
 
 

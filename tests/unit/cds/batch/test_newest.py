@@ -13,7 +13,7 @@ from cds.batch.partition import _Outcome, _read_all, _read_newest
 from cds.batch.plan import InputKind, Plan
 from cds.batch.sources import BY_CODE
 from cds.batch.spill import IDLE, Records
-from fhir_adapters.idle import IDLE_TYPES, is_idle
+from fhir_adapters.idle import IDLE_TYPES, idle_line, is_idle
 from fhir_adapters.superseded import dated
 from tests.support.shared import requires_shared, shared_dir
 from tests.unit.cds.batch.conftest import AS_OF, LOINC, SNOMED, condition
@@ -63,10 +63,12 @@ def told(number: int, resource: Json) -> Records:
     found, code, day = None, b"", b""
     if resource.get("resourceType") == "Observation" and b"\\u" not in line:
         found = dated(line, len(BY_CODE["Observation"].findall(line)))
-    if found is not None and found.patient == b"p":
-        code, day = found.code, found.day
+    if found is not None and found[0] == b"p":
+        _, code, day = found
     elif resource.get("resourceType") in IDLE_TYPES and resource.get("id") and is_idle(resource):
         code, day = IDLE, resource["id"].encode()
+        from_bytes = idle_line(line)
+        assert from_bytes is None or from_bytes[1] == day
     return Records.of(0, b"0:%d\t%b\t%b\t%b" % (number, code, day, line))
 
 

@@ -74,6 +74,39 @@ def test_noise_raises_an_alarm_no_more_often_than_stated() -> None:
     assert alarms / 150 < 0.2 + 3 * (0.2 * 0.8 / 150) ** 0.5
 
 
+@settings(deadline=None, max_examples=60)
+@given(
+    steps=st.lists(st.integers(0, 40), min_size=2, max_size=60),
+    ranks=st.lists(st.floats(0.001, 0.999), min_size=60, max_size=60),
+    share=st.floats(0, 1),
+)
+def test_what_erasure_leaves_makes_no_more_than_everything_did(
+    steps: list[int], ranks: list[float], share: float
+) -> None:
+    days = np.unique(np.cumsum(steps))
+    series = np.array(ranks[: len(days)])
+    first = min(int(share * len(days)), len(days) - 1)
+    everything = gather(series, days, level=0.05).log_gain
+    left = gather(series[first:], days[first:], level=0.05).log_gain
+    assert (left <= everything[first:] + 1e-9).all()
+
+
+def test_noise_raises_no_more_alarms_while_retention_erases_the_oldest_cases() -> None:
+    draw = np.random.default_rng(7)
+    years, kept, level, alarms = 40, 30, 0.2, 0
+    days = np.arange(YEAR_DAYS)
+    for _ in range(years):
+        reference, values, ties = draw.normal(size=200).tolist(), draw.normal(size=len(days)), draw.random(len(days))
+        looks = (slice(max(0, end - kept), end) for end in range(kept, YEAR_DAYS, 3))
+        alarms += any(
+            gather(number_ranks(reference, values[part].tolist(), ties[part].tolist()), days[part], level=level).crossed
+            is not None
+            for part in looks
+        )
+    # With what belongs to the erased days put on the first case that is left, it would be most years.
+    assert alarms / years < level
+
+
 @pytest.mark.parametrize("ranks", [lambda u: u**0.5, lambda u: u**2, lambda u: 0.5 + (u - 0.5) * 0.5])
 def test_a_shift_raises_it(ranks: object) -> None:
     draw = np.random.default_rng(3)

@@ -1,7 +1,7 @@
 """Drift in a real store: what is kept, what is refused, what raises an alarm, what erasure leaves."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import delete, func, select, text, update
 from typer.testing import CliRunner
 
 from cds.case import CaseInput
 from cds.entrypoints.cli import app
 from cds.entrypoints.drift_commands import EXIT_ALARM
-from cds.errors import InputError
+from cds.errors import InputError, StoreUnavailableError
 from cds.learning.drift import records, watching
+from cds.learning.drift.alarms import RaisedAlarm
 from cds.learning.drift.comparison import training_reference
 from cds.learning.drift.monitors import BY_NAME, MONITORS
 from cds.learning.drift.observation import NOT_RECORDED, observe
@@ -24,11 +25,11 @@ from cds.learning.drift.outcomes import judged, outcome_numbers
 from cds.learning.drift.records import DriftRecords
 from cds.learning.drift.watching import MONITOR_LEVEL, YEARLY_LEVEL, State, Timed, judge, watch
 from cds.metrics import Metrics
-from cds.presenters.drift_page import render_drift_html, render_drift_json
+from cds.presenters.drift_page import OUTLIVED, render_drift_html, render_drift_json, said
 from cds.settings import Settings
 from cds.store.feedback import FeedbackContent, FeedbackKind
 from cds.store.opening import Store, open_store
-from cds.store.tables import CaseRow, DriftObservationRow, DriftReferenceRow
+from cds.store.tables import CaseRow, DriftObservationRow, DriftReferenceRow, FeedbackRow
 from cds.work.keeping import keep
 from cds.work.requests import RawCase
 from imaging.results import FractureCall
@@ -38,6 +39,7 @@ NOW = datetime(2026, 3, 4, 9, 30, tzinfo=UTC)
 RAW = RawCase(image=b"image", bundle=None, patient_id=None, frame=None, as_of=None, bedside={})
 CASE = CaseInput(image=b"image", as_of=NOW)
 FEW = 40
+DETECTOR = "detector@1"
 
 
 @pytest.fixture
@@ -61,26 +63,34 @@ def kept(store: Store, number: int, *, patient: str | None = None) -> str:
     return keep(store, RAW, CASE, result, actor="test", request_key=None, patient_key=patient or f"p{number}").id
 
 
-def filled(store: Store, count: int, *, moved_from: int | None = None, start: datetime = NOW) -> None:
+def filled(
+    store: Store,
+    count: int,
+    *,
+    moved_from: int | None = None,
+    start: datetime = NOW,
+    model: str = DETECTOR,
+    name: str = "c",
+) -> None:
     """`count` cases, two a day; from one on, twice as bright."""
     draw = np.random.default_rng(5)
     rows = []
     for number in range(count):
         created = start + timedelta(hours=12 * number)
-        rows.append((f"c{number:04d}", created, float(draw.normal(0.3, 0.05))))
+        rows.append((f"{name}{number:04d}", created, float(draw.normal(0.3, 0.05))))
     with store.database.transaction() as session:
-        for name, created, _ in rows:
-            case = kept_row(name, created)
+        for case_id, created, _ in rows:
+            case = kept_row(case_id, created)
             session.add(case)
         session.flush()
-        for place, (name, created, value) in enumerate(rows):
+        for place, (case_id, created, value) in enumerate(rows):
             off = 0.0 if moved_from is None or place < moved_from else 0.3
             numbers = {"exposure": value + off, "positive": float(place % 3 == 0), "probability": 0.3, "abstained": 0.0}
             session.add(
                 DriftObservationRow(
-                    case_id=name,
+                    case_id=case_id,
                     created=created,
-                    model="detector@1",
+                    model=model,
                     repeated=False,
                     numbers=numbers,
                     categories={"region": "hand_arm", "device": NOT_RECORDED, "modality": "DX", "sex": "female"},
@@ -245,7 +255,13 @@ def test_the_first_verdicts_outlive_their_cases(store: Store, monkeypatch: pytes
 
 def test_looking_twice_says_the_same(store: Store) -> None:
     filled(store, 120)
-    assert watch(store, now=NOW) == watch(store, now=NOW)
+    end = NOW + timedelta(days=60)
+    assert watch(store, now=end) == watch(store, now=end)
+
+
+def test_the_look_that_finds_an_alarm_says_what_later_ones_say(store: Store) -> None:
+    moved(store)
+    assert watch(store).monitors == watch(store).monitors
 
 
 def test_levels_add_up() -> None:
@@ -256,6 +272,222 @@ def test_a_figure_that_few_cases_have_is_not_compared() -> None:
     few = [Timed(case_id=str(n), moment=NOW, value=float(n)) for n in range(3)]
     found = judge(BY_NAME["age"], few, few, since=NOW, wanted=30)
     assert (found.state, found.needed) == (State.TOO_FEW, 27)
+
+
+# --- alarms outlive their cases
+
+
+def moved(store: Store) -> None:
+    """A complete reference, and as many cases again as raise an alarm of the exposure, from the 13th of May on."""
+    filled(store, 220, moved_from=140)
+    completed(store)
+
+
+def completed(store: Store, model: str = DETECTOR) -> None:
+    with store.database.transaction() as session:
+        records._complete(session, model)
+
+
+def only_alarm(store: Store, now: datetime | None = None) -> watching.Watched:
+    (alarm,) = watch(store, now=now).alarms
+    assert alarm.monitor.name == "exposure"
+    return alarm
+
+
+END = NOW + timedelta(days=110)
+
+
+def test_an_alarm_outlives_retention_until_a_new_reference(store: Store) -> None:
+    moved(store)
+    before = only_alarm(store)
+    assert not before.outlived
+    assert OUTLIVED not in said(before)
+    store.privacy.apply_retention(days=3, actor="test", now=END)
+    report = watch(store)
+    assert report.observed == 6
+    after = only_alarm(store)
+    assert after.outlived
+    assert (after.since, after.evidence) == (before.since, before.evidence)
+    assert (after.reference, after.needed) == (before.reference, 0)
+    assert report.state is State.ALARM
+    assert OUTLIVED in said(after)
+    assert render_drift_html(report).count(OUTLIVED) == 2  # at the top, and beside the monitor
+    told = json.loads(render_drift_json(report))
+    assert (told["state"], told["alarms"]) == ("alarm", ["exposure"])
+    assert [one["outlived"] for one in told["monitors"] if one["monitor"]["name"] == "exposure"] == [True]
+    filled(store, FEW, start=END, name="d")
+    assert only_alarm(store).outlived, "quiet cases do not end it"
+    DriftRecords(store.database).set_reference(actor="test")
+    assert watch(store).alarms == ()
+
+
+def test_an_alarm_outlives_a_right_to_erasure(store: Store) -> None:
+    moved(store)
+    before = only_alarm(store)
+    for number in range(140, 220):
+        store.privacy.erase_patient(f"c{number:04d}", actor="test")
+    after = only_alarm(store)
+    assert (after.outlived, after.since) == (True, before.since)
+    assert after.recent.cases == 0
+
+
+def test_an_alarm_outlives_every_case_of_its_detector(store: Store) -> None:
+    moved(store)
+    before = watch(store)
+    store.privacy.apply_retention(days=1, actor="test", now=END + timedelta(days=10))
+    after = watch(store)
+    assert (after.model, after.observed, after.reference) == (DETECTOR, 0, before.reference)
+    assert only_alarm(store).outlived
+
+
+def test_what_is_kept_of_an_alarm_names_no_case_and_no_moment(store: Store) -> None:
+    moved(store)
+    watch(store)
+    with store.database.reading() as session:
+        (row,) = session.scalars(select(DriftReferenceRow))
+    assert row.figures is not None
+    kept = row.figures["alarms"]["exposure"]
+    assert set(kept) == {"since", "evidence"}
+    since = datetime.fromisoformat(kept["since"])
+    assert since.timetz() == datetime.min.replace(tzinfo=UTC).timetz()
+    assert "c0" not in json.dumps(kept)
+
+
+def test_an_alarm_is_one_of_its_detector(store: Store) -> None:
+    moved(store)
+    watch(store)
+    filled(store, FEW + 30, start=END, model="detector@2", name="d")
+    completed(store, "detector@2")
+    assert watch(store).alarms == ()
+    store.privacy.apply_retention(days=1, actor="test", now=END)
+    filled(store, 2, start=END + timedelta(days=90), name="e")  # the first one again
+    assert only_alarm(store).outlived
+
+
+def test_an_alarm_against_an_older_reference_is_not_kept(store: Store) -> None:
+    moved(store)
+    seen = DriftRecords(store.database)
+    older = seen.reference(DETECTOR)
+    newer = seen.set_reference(actor="test")
+    raised = {"exposure": RaisedAlarm(since=NOW, evidence=3.0)}
+    for one in (older, None):
+        seen.keep_alarms(DETECTOR, one, raised)
+        assert seen.alarms(DETECTOR) == {}
+    seen.keep_alarms(DETECTOR, newer, raised)
+    assert set(seen.alarms(DETECTOR)) == {"exposure"}
+
+
+def test_the_first_look_that_keeps_an_alarm_is_believed(store: Store) -> None:
+    moved(store)
+    seen = DriftRecords(store.database)
+    reference = seen.reference(DETECTOR)
+    for evidence in (3.0, 9.0):  # two workers that look at once
+        seen.keep_alarms(DETECTOR, reference, {"exposure": RaisedAlarm(since=NOW, evidence=evidence)})
+    assert seen.alarms(DETECTOR)["exposure"].evidence == 3.0
+
+
+def test_an_alarm_before_the_first_reference_stands_when_that_completes(store: Store) -> None:
+    filled(store, FEW - 1)
+    seen = DriftRecords(store.database)
+    assert seen.reference(DETECTOR) is None
+    seen.keep_alarms(DETECTOR, None, {"agreement": RaisedAlarm(since=NOW, evidence=3.0)})
+    assert seen.reference(DETECTOR) is None
+    for number in (0, 1):
+        report = watch(store)
+        assert [(one.monitor.name, one.outlived) for one in report.alarms] == [("agreement", True)]
+        assert (report.reference is None) == (number == 0)
+        if number == 0:
+            filled(store, 1, start=END, name="d")
+            completed(store)
+    with store.database.reading() as session:
+        assert session.scalar(select(func.count()).select_from(DriftReferenceRow)) == 1
+    filled(store, 1, start=END + timedelta(days=1), name="e")
+    seen.set_reference(actor="test")
+    assert watch(store).alarms == ()
+
+
+def test_an_alarm_stands_beside_a_reference_without_figures(store: Store) -> None:
+    moved(store)
+    with store.database.transaction() as session:
+        session.execute(update(DriftReferenceRow).values(figures=None))  # of an earlier version
+    only_alarm(store)
+    assert DriftRecords(store.database).figures(DETECTOR) is None
+    with store.database.transaction() as session:
+        session.execute(delete(DriftObservationRow).where(DriftObservationRow.case_id >= "c0140"))
+    assert only_alarm(store).outlived
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [None, 7, "2026", {}, {"since": None, "evidence": 3.0}, {"since": "yesterday", "evidence": 3.0}],
+)
+@pytest.mark.parametrize("erased", [False, True])
+def test_a_damaged_alarm_stands_without_its_day(store: Store, damage: object, erased: bool) -> None:
+    moved(store)
+    found = only_alarm(store)
+    damaged(store, {"exposure": damage})
+    if erased:
+        store.privacy.apply_retention(days=3, actor="test", now=END)
+    after = only_alarm(store)
+    assert after.since == (None if erased else found.since)
+    assert ("alarm of an unknown day" in said(after)) is erased
+    report = watch(store)
+    assert "Something has moved" in render_drift_html(report)
+    assert json.loads(render_drift_json(report))["alarms"] == ["exposure"]
+
+
+def test_damaged_alarms_are_kept_anew(store: Store) -> None:
+    moved(store)
+    found = only_alarm(store)
+    damaged(store, ["exposure"])
+    assert only_alarm(store).since == found.since
+    assert DriftRecords(store.database).alarms(DETECTOR)["exposure"].since == found.since
+
+
+def damaged(store: Store, alarms: object) -> None:
+    with store.database.transaction() as session:
+        (row,) = session.scalars(select(DriftReferenceRow))
+        row.figures = {**(row.figures or {}), "alarms": alarms}
+
+
+def test_a_store_that_takes_nothing_withholds_no_answer(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "OUTCOME_REFERENCE_CASES", 1)
+    moved(store)
+    store.feedback.add("c0150", FeedbackKind.AGREE, author="a", role="clinician")
+
+    def full(*_: object) -> None:
+        raise StoreUnavailableError("full", remedy="Make room.")
+
+    with monkeypatch.context() as context:
+        context.setattr(DriftRecords, "keep_alarms", full)
+        context.setattr(DriftRecords, "keep_outcomes", full)
+        first = watch(store)
+    assert [one.monitor.name for one in first.alarms] == ["exposure"]
+    assert DriftRecords(store.database).alarms(DETECTOR) == {}
+    assert watch(store).monitors == first.monitors
+    assert set(DriftRecords(store.database).alarms(DETECTOR)) == {"exposure"}
+
+
+def test_a_look_back_sees_what_was_there_and_keeps_nothing(store: Store) -> None:
+    moved(store)
+    seen = DriftRecords(store.database)
+    early, late = NOW + timedelta(days=69), END
+    assert watch(store, now=early).state is State.QUIET
+    assert watch(store, now=early).observed == 139
+    alarm = only_alarm(store, late)
+    assert seen.alarms(DETECTOR) == {}
+    assert only_alarm(store).since == alarm.since
+    assert alarm.since is not None
+    assert watch(store, now=early).alarms == (), "it had not been raised yet"
+    assert only_alarm(store).since == alarm.since, "a look back ends nothing"
+    store.privacy.apply_retention(days=3, actor="test", now=END)
+    assert only_alarm(store, late).outlived
+    assert watch(store, now=early).alarms == ()
+
+
+def test_a_look_back_before_the_first_case_sees_nothing(store: Store) -> None:
+    moved(store)
+    assert watch(store, now=NOW - timedelta(days=1)).model is None
 
 
 # --- outcomes
@@ -293,6 +525,68 @@ def test_feedback_to_one_verdict(
     store: Store, words: list[tuple[FeedbackKind, dict[str, object]]], expected: bool | None
 ) -> None:
     assert judged_as(store, *words) is expected
+
+
+def spoken(store: Store, *said: tuple[str, FeedbackKind, str]) -> None:
+    """Feedback on cases, (case, kind, author), a day apart."""
+    for case_id, kind, author in said:
+        with store.database.reading() as session:
+            before = session.scalar(select(func.count()).select_from(FeedbackRow)) or 0
+        content = FeedbackContent(fracture=False) if kind is FeedbackKind.ADJUDICATION else None
+        one = store.feedback.add(case_id, kind, author=author, role="radiologist", content=content)
+        with store.database.transaction() as session:
+            session.execute(
+                update(FeedbackRow).where(FeedbackRow.id == one.id).values(created=NOW + timedelta(days=before))
+            )
+
+
+def series(store: Store, until: datetime | None = None) -> list[tuple[str, int, bool]]:
+    """The verdicts: case, day, fracture."""
+    positive: Mapping[str, bool] = {f"c{number:04d}": True for number in range(FEW)}
+    return [(one.case_id, (one.moment - NOW).days, one.fracture) for one in judged(store, positive, until=until)]
+
+
+def test_a_verdict_that_comes_late_goes_to_the_end(store: Store) -> None:
+    filled(store, FEW)
+    reject, agree, settle = FeedbackKind.REJECT, FeedbackKind.AGREE, FeedbackKind.ADJUDICATION
+    own = FeedbackContent(unsure=True)
+    spoken(store, ("c0000", reject, "a"))
+    store.feedback.add("c0001", FeedbackKind.OWN_READ, author="a", role="radiologist", content=own)
+    spoken(store, ("c0002", reject, "a"), ("c0003", reject, "a"))
+    before = series(store)
+    assert before == [("c0000", 0, False), ("c0002", 2, False), ("c0003", 3, False)]
+    spoken(store, ("c0001", settle, "b"), ("c0002", reject, "b"))  # what is said again keeps its place
+    assert series(store) == [*before, ("c0001", 4, False)]
+    spoken(store, ("c0000", agree, "b"))  # of no meaning here: the machine's read was not kept
+    assert series(store)[: len(before)] == before
+
+
+def test_a_verdict_that_is_settled_anew_is_news_of_that_day(store: Store) -> None:
+    case_id = kept(store, 1)
+    agree, reject, settle = FeedbackKind.AGREE, FeedbackKind.REJECT, FeedbackKind.ADJUDICATION
+    spoken(store, (case_id, agree, "a"), (case_id, reject, "b"), (case_id, settle, "c"), (case_id, reject, "d"))
+
+    def verdict(day: int | None) -> list[tuple[int, bool]]:
+        until = None if day is None else NOW + timedelta(days=day, hours=1)
+        return [((one.moment - NOW).days, one.fracture) for one in judged(store, {case_id: True}, until=until)]
+
+    assert [verdict(day) for day in range(4)] == [[(0, True)], [], [(2, False)], [(2, False)]]
+    assert verdict(None) == [(2, False)]
+
+
+def test_late_verdicts_leave_the_evidence_as_it_was(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "OUTCOME_REFERENCE_CASES", 10)
+    filled(store, FEW)
+    completed(store)
+    spoken(store, *((f"c{number:04d}", FeedbackKind.REJECT, "a") for number in range(1, 31)))
+    before = {one.monitor.name: one for one in watch(store).monitors}["agreement"]
+    assert before.weeks
+    spoken(store, *((f"c{number:04d}", FeedbackKind.REJECT, "a") for number in (0, 31, 32)))  # cases of weeks ago
+    after = {one.monitor.name: one for one in watch(store).monitors}["agreement"]
+    assert after.reference == before.reference
+    assert after.weeks[: len(before.weeks) - 1] == before.weeks[:-1]
+    back = {one.monitor.name: one for one in watch(store, now=NOW + timedelta(days=29, hours=1)).monitors}["agreement"]
+    assert back.weeks == before.weeks
 
 
 def test_one_finding_rejected_of_several_says_nothing(store: Store) -> None:
@@ -334,13 +628,28 @@ def test_the_command(store: Store, settings: Settings, monkeypatch: pytest.Monke
     assert runner.invoke(app, begun).exit_code == 0
 
 
+def test_the_command_says_that_an_alarm_outlived_its_cases(
+    store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FRACTURE_CDS_DATA_DIR", str(settings.data_dir))
+    moved(store)
+    runner = CliRunner()
+    assert runner.invoke(app, ["learn", "drift", "--fail-on-alarm"]).exit_code == EXIT_ALARM
+    store.privacy.apply_retention(days=3, actor="test", now=END)
+    told = runner.invoke(app, ["learn", "drift", "--fail-on-alarm"])
+    assert told.exit_code == EXIT_ALARM
+    assert OUTLIVED in " ".join(told.output.split())
+
+
 def test_the_gauges() -> None:
     metrics = Metrics()
-    metrics.watch_drift(lambda: {"exposure": (3.5, True), "age": (0.0, None)})
+    metrics.watch_drift(lambda: {"exposure": (3.5, True, True), "age": (0.0, None, False)})
     shown = metrics.text().decode()
     assert 'fracture_cds_drift_evidence{monitor="exposure"} 3.5' in shown
     assert 'fracture_cds_drift_alarm{monitor="exposure"} 1.0' in shown
     assert 'fracture_cds_drift_alarm{monitor="age"} NaN' in shown
+    assert 'fracture_cds_drift_alarm_outlived{monitor="exposure"} 1.0' in shown
+    assert 'fracture_cds_drift_alarm_outlived{monitor="age"} 0.0' in shown
 
 
 def test_the_page_of_the_service(store: Store, settings: Settings) -> None:
@@ -353,16 +662,19 @@ def test_the_page_of_the_service(store: Store, settings: Settings) -> None:
     from cds.entrypoints.service import Service
     from cds.security.access import build_gate
 
-    filled(store, 60)
+    moved(store)
     service = Service(settings=settings, engines=build_engines(settings), audit=NoAuditTrail(), store=store)
     web = FastAPI()
     mount_drift(web, service)
     install_access(web, build_gate(settings, store.database), requests_per_minute=1000)
     client = TestClient(web, base_url="http://localhost", client=("127.0.0.1", 5000))
     assert "Drift" in client.get("/drift").text
-    assert client.get("/api/drift", params={"since": "2026-03-01"}).json()["observed"] == 60
+    store.privacy.apply_retention(days=3, actor="test", now=END)
+    assert OUTLIVED in client.get("/drift").text
+    assert 'fracture_cds_drift_alarm{monitor="exposure"} 1.0' in service.metrics.text().decode()
+    assert 'fracture_cds_drift_alarm_outlived{monitor="exposure"} 1.0' in service.metrics.text().decode()
+    assert client.get("/api/drift", params={"since": "2026-03-01"}).json()["observed"] == 6
     assert client.get("/api/drift", params={"since": "yesterday"}).status_code == 422
-    assert b"fracture_cds_drift_evidence" in service.metrics.text()
 
 
 def test_the_shipped_figures_belong_to_monitors() -> None:
