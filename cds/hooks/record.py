@@ -30,6 +30,7 @@ _WORDS = {
     "medicationStatements": "medication statements",
     "familyHistory": "family history",
     "procedures": "bone density scans",
+    "diagnosticReports": "reports of bone density scans",
 }
 
 

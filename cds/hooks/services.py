@@ -50,7 +50,7 @@ SERVICES: Mapping[str, Service] = {
             " not show after a fragility fracture: a bone density scan, bone-protecting treatment. Silent when there"
             " is nothing to act on.",
             required=("patient", "conditions", "observations", *_DRUGS),
-            optional=("medicationStatements", "familyHistory", "procedures"),
+            optional=("medicationStatements", "familyHistory", "procedures", "diagnosticReports"),
         ),
         Service(
             id="fracture-order",

@@ -59,6 +59,11 @@ TEMPLATES: Mapping[str, Template] = {
             resource_type="Procedure",
             query=_search("Procedure", f"&code={','.join(sorted(scan_codes()))}"),
         ),
+        Template(
+            key="diagnosticReports",
+            resource_type="DiagnosticReport",
+            query=_search("DiagnosticReport", f"&code={','.join(sorted(scan_codes()))}"),
+        ),
     )
 }
 """Every template, by its key."""

@@ -135,6 +135,7 @@ def prefetch(*resources: Json, patient: Json | None = None) -> Json:
         "medicationStatements": of("MedicationStatement"),
         "familyHistory": of("FamilyMemberHistory"),
         "procedures": of("Procedure"),
+        "diagnosticReports": of("DiagnosticReport"),
     }
 
 
