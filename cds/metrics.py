@@ -106,8 +106,9 @@ class Metrics:
         return generate_latest(self._registry)
 
 
-AskDrift = Callable[[], Mapping[str, tuple[float, bool | None]]]
-"""By monitor: base-10 logarithm of the evidence of change, and whether it raises an alarm; None: not enough cases."""
+AskDrift = Callable[[], Mapping[str, tuple[float, bool | None, bool]]]
+"""By monitor: base-10 logarithm of the evidence of change; whether there is an alarm, None: not enough cases; and
+whether the alarm outlived the cases behind it."""
 
 
 class _DriftCollector(Collector):
@@ -120,22 +121,25 @@ class _DriftCollector(Collector):
         yield from self._gauges()
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        evidence, alarm = self._gauges()
+        evidence, alarm, outlived = self._gauges()
         try:
             found = self._ask()
         except StoreError:
             return
-        for monitor, (gain, raised) in found.items():
+        for monitor, (gain, raised, alone) in found.items():
             evidence.add_metric([monitor], gain)
             alarm.add_metric([monitor], float("nan") if raised is None else float(raised))
-        yield from (evidence, alarm)
+            outlived.add_metric([monitor], float(alone))
+        yield from (evidence, alarm, outlived)
 
-    def _gauges(self) -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
+    def _gauges(self) -> tuple[GaugeMetricFamily, GaugeMetricFamily, GaugeMetricFamily]:
         evidence = GaugeMetricFamily(
             "fracture_cds_drift_evidence", "Largest evidence of change so far, log10.", labels=["monitor"]
         )
         words = "1 where a monitor raises its alarm, 0 where it is quiet, NaN without enough cases."
-        return evidence, GaugeMetricFamily("fracture_cds_drift_alarm", words, labels=["monitor"])
+        alarm = GaugeMetricFamily("fracture_cds_drift_alarm", words, labels=["monitor"])
+        words = "1 where an alarm stands though the cases behind it were erased or judged anew, otherwise 0."
+        return evidence, alarm, GaugeMetricFamily("fracture_cds_drift_alarm_outlived", words, labels=["monitor"])
 
 
 Outcome = tuple[str, tuple[str, ...]]

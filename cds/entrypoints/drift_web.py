@@ -18,6 +18,7 @@ from cds.entrypoints.problems import problem_response
 from cds.entrypoints.service import Service
 from cds.errors import InputError, explain
 from cds.learning.drift.watching import DriftReport, State, watch
+from cds.metrics import AskDrift
 from cds.presenters.drift_page import render_drift_html, render_drift_json
 from cds.security.roles import Role
 
@@ -65,20 +66,18 @@ def drift_tab() -> None:
         )
 
 
-def drift_gauges(
-    service: Service, clock: Callable[[], float] = time.monotonic
-) -> Callable[[], Mapping[str, tuple[float, bool | None]]]:
-    """What the gauges ask: (evidence, alarm or None) by monitor.
+def drift_gauges(service: Service, clock: Callable[[], float] = time.monotonic) -> AskDrift:
+    """What the gauges ask: (evidence, alarm or None, whether it outlived its cases) by monitor.
 
     Args:
         service: what is looked at.
         clock: seconds.
     """
     lock = threading.Lock()
-    last: dict[str, tuple[float, bool | None]] = {}
+    last: dict[str, tuple[float, bool | None, bool]] = {}
     looked = [float("-inf")]
 
-    def ask() -> Mapping[str, tuple[float, bool | None]]:
+    def ask() -> Mapping[str, tuple[float, bool | None, bool]]:
         with lock:
             if clock() - looked[0] >= GAUGES_EVERY_S:
                 found = _figures(watch(service.opened()))
@@ -90,9 +89,9 @@ def drift_gauges(
     return ask
 
 
-def _figures(report: DriftReport) -> dict[str, tuple[float, bool | None]]:
+def _figures(report: DriftReport) -> dict[str, tuple[float, bool | None, bool]]:
     return {
-        one.monitor.name: (one.evidence, None if one.state is State.TOO_FEW else one.state is State.ALARM)
+        one.monitor.name: (one.evidence, None if one.state is State.TOO_FEW else one.state is State.ALARM, one.outlived)
         for one in report.monitors
     }
 

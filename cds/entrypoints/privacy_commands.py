@@ -69,6 +69,7 @@ def erase(
             raise typer.BadParameter("the two keys differ; nothing was erased")
         settings, store = _opened()
         try:
+            _note_drift(store)
             proof = store.privacy.erase_patient(patient, actor=_actor())
             _note(settings, store, AuditKind.DELETE, patient)
         finally:
@@ -89,6 +90,7 @@ def retention(
             typer.confirm(f"Delete every case older than {days} days for good?", abort=True)
         settings, store = _opened()
         try:
+            _note_drift(store)
             proof = store.privacy.apply_retention(days=days, actor=_actor())
             if proof is not None:
                 _note(settings, store, AuditKind.DELETE, None)
@@ -98,6 +100,19 @@ def retention(
             typer.echo(f"Nothing is older than {days} days.")
         else:
             _print(proof)
+
+
+def _note_drift(store: "Store") -> None:
+    """Look once more at drift: an alarm stands when its cases go, but only if somebody has seen it before."""
+    import logging
+
+    from cds.errors import CdsError
+    from cds.learning.drift.watching import watch
+
+    try:
+        watch(store)
+    except CdsError as error:  # a patient's right to be forgotten does not wait for statistics
+        logging.getLogger(__name__).warning("drift was not looked at before the deletion [%s]", error.code)
 
 
 def _actor() -> str:

@@ -32,6 +32,10 @@ HEADLINES: Final = {
     State.ALARM: "Something has moved: see what to do below.",
     State.TOO_FEW: "There are not enough cases to say anything.",
 }
+OUTLIVED: Final = (
+    "The cases behind it have since been erased or judged anew, and those that are left do not show it; the alarm"
+    " stands until a new reference is set."
+)
 _TEMPLATES = Path(__file__).parent / "templates"
 _SHOWN_SHARES: Final = 4
 WIDTH, HEIGHT, MARGIN = 230.0, 62.0, 5.0
@@ -70,6 +74,7 @@ def render_drift_html(report: DriftReport) -> str:
         .get_template("drift.html")
         .render(
             report=report,
+            outlived=OUTLIVED,
             groups=[(GROUP_WORDS[group], _of(report, group)) for group in Group],
             headline=HEADLINES[report.state],
             training=training_reference(),
@@ -114,8 +119,10 @@ def said(one: Watched) -> str:
     """What a monitor says, in one sentence."""
     if one.state is State.TOO_FEW:
         return f"{one.needed} more cases are needed." if one.needed else "No case has this figure yet."
-    if one.state is State.ALARM and one.since is not None:
-        return f"Moved; alarm since {_day(one.since)}. {one.monitor.action}"
+    if one.state is State.ALARM:
+        since = "of an unknown day" if one.since is None else f"since {_day(one.since)}"
+        outlived = f" {OUTLIVED}" if one.outlived else ""
+        return f"Moved; alarm {since}.{outlived} {one.monitor.action}"
     return "No more than noise explains."
 
 

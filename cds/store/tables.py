@@ -272,7 +272,8 @@ class DriftReferenceRow(Base):
     ended: Mapped[datetime] = mapped_column(UtcTime)
     cases: Mapped[int] = mapped_column()
     figures: Mapped[dict[str, Any] | None] = mapped_column(JSON)
-    """Sorted values and counts by monitor, in no relation to a case; NULL in a row that an earlier version wrote."""
+    """Sorted values and counts by monitor, in no relation to a case, and the alarms raised, each with its day and
+    evidence; NULL in a row that an earlier version wrote."""
 
 
 class ShadowDifferenceRow(Base):

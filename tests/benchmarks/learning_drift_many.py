@@ -83,7 +83,7 @@ def first_alarms(
         end = len(own)
         codes[:end, place], days[:end, place], there[:end, place] = own, when, True
         active[size:end, place] = True
-        share[size:end, place] = np.diff(when[size:] + 1, prepend=0) / YEAR_DAYS
+        share[size:end, place] = np.diff(when[size:] + 1, prepend=when[size : size + 1]) / YEAR_DAYS
         waiting[size:end, place] = 1 - (when[size:] + 1) / YEAR_DAYS
     counter = _Categories(count, int(codes.max()) + 1) if categories else _Numbers(count, int(codes.max()) + 1)
     running: NDArray[np.float64] | None = None

@@ -4,6 +4,7 @@ Map
 ---
 ``observation``  what is kept of a case for this: a few figures, no patient data.
 ``records``      where they are kept, and which of them are the reference.
+``alarms``       alarms that were raised, as they are kept beside the reference.
 ``outcomes``     feedback as one verdict per case.
 ``monitors``     what is watched, and what to do when it moves.
 ``conformal``    how strange a case is among those before it, as a number that is uniform while nothing changes.

@@ -6,6 +6,11 @@ chance that it ever reaches 1/a is at most a: an alarm at 1/a is false with a pr
 whoever looks however often and stops whenever. Once ranks are no longer uniform, the bet that fits grows exponentially.
 (Shafer & Vovk, Game-Theoretic Foundations for Probability and Finance, 2019; Vovk et al., Retrain or not retrain:
 conformal test martingales for change-point detection, 2021; Shin, Ramdas & Rinaldo, E-detectors, 2024.)
+
+Cases are erased while they are watched: under retention the oldest ones, day by day. The stake of what is left must not
+be more than the stake that all cases together would have made, or each day's look would be a new bet that nobody paid
+for. What was to be put on the days before the first case that is left is therefore given up, never put on that case.
+Giving up a part of the stake, known before the first rank is, is fair to the other side: the bound holds as before.
 """
 
 from collections.abc import Sequence
@@ -75,8 +80,8 @@ def bets(ranks: NDArray[np.float64]) -> NDArray[np.float64]:
 def _one_year(ranks: NDArray[np.float64], days: NDArray[np.int64]) -> NDArray[np.float64]:
     """Logarithm of the stake after each case of one year."""
     factors = bets(ranks)
-    # What starts with a case: the shares of all days since the case before.
-    share = np.diff(days + 1, prepend=0) / YEAR_DAYS
+    # What starts with a case: the shares of all days since the case before; with the first one, of its own day alone.
+    share = np.diff(days + 1, prepend=days[:1]) / YEAR_DAYS
     waiting = 1 - (days + 1) / YEAR_DAYS
     stake = np.empty(len(ranks))
     running = np.zeros(factors.shape[1])

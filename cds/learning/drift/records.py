@@ -2,7 +2,9 @@
 
 Observations are erased with their cases. The figures of a reference are kept apart from them, without a case's
 identifier or its place in time, as soon as it is complete: retention would otherwise let an old reference shrink, and
-the first cases of a model slide forward until they have swallowed a slow drift.
+the first cases of a model slide forward until they have swallowed a slow drift. Beside them stand the alarms that were
+raised against them (`cds.learning.drift.alarms`): erasing the cases behind an alarm does not end it, a new reference
+does. An alarm of a detector that has no reference yet waits in a row of no cases for the first one.
 """
 
 import logging
@@ -10,14 +12,15 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Final
-from uuid import uuid4
+from typing import Any, Final
+from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session
 
 from cds.case import CaseResult
 from cds.errors import InputError, StoreError
+from cds.learning.drift.alarms import RaisedAlarm, read_alarms, written
 from cds.learning.drift.observation import Observation, observe
 from cds.store.database import Database
 from cds.store.tables import CaseRow, DriftObservationRow, DriftReferenceRow
@@ -109,17 +112,28 @@ class DriftRecords:
             session.flush()
             _complete(session, observation.model)
 
-    def model(self) -> str | None:
-        """The detector that answered last; None before the first observation."""
+    def model(self, *, until: datetime | None = None) -> str | None:
+        """The detector that answered last, or last up to a moment; None before the first observation.
+
+        Where every observation was erased, it is the one of the newest reference, whose alarms still stand.
+        """
         wanted = select(DriftObservationRow.model).order_by(
             DriftObservationRow.created.desc(), DriftObservationRow.case_id.desc()
         )
+        if until is not None:
+            wanted = wanted.where(DriftObservationRow.created <= until)
         with self._database.reading() as session:
-            return session.scalars(wanted.limit(1)).first()
+            found = session.scalars(wanted.limit(1)).first()
+            if found is not None or session.scalars(select(DriftObservationRow.case_id).limit(1)).first() is not None:
+                return found
+            left = select(DriftReferenceRow.model).order_by(DriftReferenceRow.created.desc())
+            return session.scalars(left.limit(1)).first()
 
-    def all(self, model: str, *, since: datetime | None = None) -> tuple[Observed, ...]:
+    def all(self, model: str, *, since: datetime | None = None, until: datetime | None = None) -> tuple[Observed, ...]:
         """Counted observations of one detector, the oldest first; repeated ones are left out."""
         wanted = _counted(model)
+        if until is not None:
+            wanted = wanted.where(DriftObservationRow.created <= until)
         if since is not None:
             wanted = wanted.where(DriftObservationRow.created >= since)
         with self._database.reading() as session:
@@ -139,7 +153,7 @@ class DriftRecords:
         """The values of the reference of a detector; None where they are not kept apart from the cases."""
         with self._database.reading() as session:
             row = _newest_reference(session, model)
-            if row is None or row.figures is None:
+            if row is None or row.figures is None or "numbers" not in row.figures:
                 return None
             kept = row.figures
         return ReferenceFigures(
@@ -151,18 +165,49 @@ class DriftRecords:
             },
         )
 
-    def keep_outcomes(self, model: str, found: Mapping[str, OutcomeFigures]) -> None:
-        """Keep what outcome monitors begin with beside the reference of a detector; what is kept already stays.
+    def keep_outcomes(self, reference: Reference, found: Mapping[str, OutcomeFigures]) -> None:
+        """Keep what outcome monitors begin with beside a reference; what is kept already stays.
+
+        Args:
+            reference: which they belong to; nothing is kept where it is no longer the newest.
+            found: by monitor.
 
         Raises:
             StoreError: it is not kept.
         """
+        new = {name: {"values": sorted(one.values), "ended": one.ended.isoformat()} for name, one in found.items()}
         with self._database.transaction() as session:
-            row = _newest_reference(session, model)
-            if row is None or row.figures is None:
+            row = _newest_reference(session, reference.model, change=True)
+            if row is not None and _is(row, reference) and row.figures is not None:
+                _keep_beside(row, "outcomes", new)
+
+    def alarms(self, model: str) -> dict[str, RaisedAlarm]:
+        """Alarms that stand against the reference of a detector, by monitor."""
+        with self._database.reading() as session:
+            row = _newest_reference(session, model) or _before_reference(session, model)
+            return read_alarms((row.figures or {}).get("alarms", {})) if row is not None else {}
+
+    def keep_alarms(self, model: str, reference: Reference | None, found: Mapping[str, RaisedAlarm]) -> None:
+        """Keep alarms until a new reference is set; what is kept already stays.
+
+        Args:
+            model: of which detector.
+            reference: against which they were raised; nothing is kept where it is no longer the newest, since what
+                was true of another one says nothing of it.
+            found: by monitor.
+
+        Raises:
+            StoreError: they are not kept.
+        """
+        with self._database.transaction() as session:
+            row = _newest_reference(session, model, change=True)
+            if row is not None and (reference is None or not _is(row, reference)):
                 return
-            new = {name: {"values": sorted(one.values), "ended": one.ended.isoformat()} for name, one in found.items()}
-            row.figures = {**row.figures, "outcomes": new | row.figures.get("outcomes", {})}
+            row = row or _before_reference(session, model)
+            if row is None:
+                row = _row_of_no_cases(model)
+                session.add(row)
+            _keep_beside(row, "alarms", written(found))
 
     def set_reference(self, *, actor: str, since: datetime | None = None) -> Reference:
         """Make a new reference; what was observed before it no longer counts.
@@ -234,9 +279,51 @@ def _counted(model: str) -> Select[DriftObservationRow]:
     return counted.order_by(DriftObservationRow.created, DriftObservationRow.case_id)
 
 
-def _newest_reference(session: Session, model: str) -> DriftReferenceRow | None:
-    wanted = select(DriftReferenceRow).where(DriftReferenceRow.model == model)
-    return session.scalars(wanted.order_by(DriftReferenceRow.created.desc()).limit(1)).first()
+def _newest_reference(session: Session, model: str, *, change: bool = False) -> DriftReferenceRow | None:
+    """The row of a detector's reference.
+
+    Args:
+        session: open.
+        model: of which detector.
+        change: whether it is to be changed, and nobody else may do so until then.
+    """
+    wanted = select(DriftReferenceRow).where(DriftReferenceRow.model == model, DriftReferenceRow.cases > 0)
+    wanted = wanted.order_by(DriftReferenceRow.created.desc()).limit(1)
+    return session.scalars(wanted.with_for_update() if change else wanted).first()
+
+
+def _before_reference(session: Session, model: str) -> DriftReferenceRow | None:
+    """The row of no cases that holds the alarms of a detector before its first reference."""
+    return session.get(DriftReferenceRow, _name_before_reference(model))
+
+
+def _name_before_reference(model: str) -> str:
+    return str(uuid5(NAMESPACE_URL, f"drift before the first reference of {model}"))
+
+
+def _row_of_no_cases(model: str) -> DriftReferenceRow:
+    now = datetime.now(UTC)
+    return DriftReferenceRow(
+        id=_name_before_reference(model),
+        created=now,
+        actor=_NOBODY,
+        model=model,
+        began=now,
+        ended=now,
+        cases=0,
+        figures={},
+    )
+
+
+def _is(row: DriftReferenceRow, reference: Reference) -> bool:
+    return (row.began, row.ended, row.cases) == (reference.began, reference.ended, reference.cases)
+
+
+def _keep_beside(row: DriftReferenceRow, part: str, new: Mapping[str, object]) -> None:
+    """Add to a part of a row's figures; what it holds already stays."""
+    figures: dict[str, Any] = row.figures or {}
+    kept = figures.get(part)
+    row.figures = {**figures, part: {**new, **(kept if isinstance(kept, dict) else {})}}
 
 
 def _complete(session: Session, model: str) -> None:
@@ -247,8 +334,13 @@ def _complete(session: Session, model: str) -> None:
         return
     observed = [_observed(row) for row in session.scalars(_counted(model).limit(REFERENCE_CASES))]
     found = reference_of(observed)
-    if found is not None:
-        session.add(_row(found, observed))
+    if found is None:
+        return
+    row, before = _row(found, observed), _before_reference(session, model)
+    if before is not None:  # nobody set this reference: what was raised before it stands
+        row.figures = {**(row.figures or {}), **(before.figures or {})}
+        session.delete(before)
+    session.add(row)
 
 
 def _row(found: Reference, observed: Sequence[Observed]) -> DriftReferenceRow:

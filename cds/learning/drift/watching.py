@@ -1,13 +1,17 @@
 """All monitors over all cases: what is quiet, what has moved, and what cannot be told yet."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Final
 
 import numpy as np
 
+from cds.errors import StoreError
+from cds.learning.drift.alarms import RaisedAlarm, day_of
 from cds.learning.drift.conformal import category_ranks, number_ranks, tie_breaker
 from cds.learning.drift.evidence import days_since, gather
 from cds.learning.drift.monitors import MONITORS, Group, Kind, Monitor
@@ -21,6 +25,8 @@ from cds.learning.drift.records import (
     ReferenceFigures,
 )
 from cds.store.opening import Store
+
+_log = logging.getLogger(__name__)
 
 YEARLY_LEVEL: Final = 0.05
 """Chance that, within a year in which nothing changes, any monitor of the page raises an alarm."""
@@ -90,10 +96,13 @@ class Watched:
     evidence: float
     """Base-10 logarithm of the largest stake so far; 0 without cases."""
     since: datetime | None
-    """When the alarm was raised."""
+    """Midnight, UTC, of the day on which the alarm was raised; of `judge` itself, the moment. None without an alarm,
+    and where what is kept of it is damaged."""
     needed: int
     """Cases that are missing before anything can be said; 0 otherwise."""
     weeks: tuple[Point, ...] = ()
+    outlived: bool = False
+    """The alarm stands, but the cases that are left do not raise it: those behind it were erased or judged anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,9 +140,13 @@ class DriftReport:
 def watch(store: Store, *, now: datetime | None = None, recent_since: datetime | None = None) -> DriftReport:
     """Look at everything that is kept.
 
+    The first look that finds an alarm keeps it, so that it outlives its cases. Where that, or keeping what the outcome
+    monitors begin with, fails, the look is answered all the same, and the next one tries again.
+
     Args:
         store: open.
-        now: the time to look from.
+        now: a time to look back to: what came in, was said or raised an alarm after it is left out, and nothing is
+            kept. The reference is the one in force. None: the present, with everything that there is.
         recent_since: beginning of what is shown as recent; `RECENT` before `now` by default. It moves no alarm.
 
     Raises:
@@ -141,14 +154,24 @@ def watch(store: Store, *, now: datetime | None = None, recent_since: datetime |
     """
     moment = now or datetime.now(UTC)
     records = DriftRecords(store.database)
-    model = records.model()
-    observed = () if model is None else records.all(model)
+    model = records.model(until=now)
+    observed = () if model is None else records.all(model, until=now)
     reference = None if model is None else records.reference(model)
     figures = None if model is None else records.figures(model)
-    outcomes = _outcomes(store, observed)
-    if model is not None and figures is not None and reference is not None:
-        figures = _with_outcomes(records, model, figures, outcomes, reference)
+    outcomes = _outcomes(store, observed, until=now)
+    if figures is not None and reference is not None:
+        begun = _begun(figures, outcomes, reference)
+        figures = replace(figures, outcomes={**begun, **figures.outcomes})
+        if begun and now is None:
+            _kept_if_possible(partial(records.keep_outcomes, reference, begun))
     since = recent_since or moment - RECENT
+    monitors = tuple(_watched(one, observed, outcomes, reference, figures, since) for one in MONITORS)
+    if model is not None:
+        standing = _standing_alarms(records, model, until=now)
+        new = _new_alarms(monitors, standing)
+        if new and now is None:
+            _kept_if_possible(partial(records.keep_alarms, model, reference, new))
+        monitors = tuple(_as_raised(one, {**new, **standing}.get(one.monitor.name)) for one in monitors)
     return DriftReport(
         made=moment,
         model=model,
@@ -156,14 +179,14 @@ def watch(store: Store, *, now: datetime | None = None, recent_since: datetime |
         observed=len(observed),
         judged=sum(1 for one in outcomes if "agreement" in one[2]),
         recent_since=since,
-        monitors=tuple(_watched(one, observed, outcomes, reference, figures, since) for one in MONITORS),
+        monitors=monitors,
     )
 
 
 _Outcome = tuple[str, datetime, Mapping[str, float]]
 
 
-def _outcomes(store: Store, observed: Sequence[Observed]) -> tuple[_Outcome, ...]:
+def _outcomes(store: Store, observed: Sequence[Observed], *, until: datetime | None) -> tuple[_Outcome, ...]:
     numbers = {one.case_id: one.observation.numbers for one in observed}
     positive = {case_id: found["positive"] > 0 for case_id, found in numbers.items() if "positive" in found}
     return tuple(
@@ -176,7 +199,7 @@ def _outcomes(store: Store, observed: Sequence[Observed]) -> tuple[_Outcome, ...
                 fracture=one.fracture,
             ),
         )
-        for one in judged(store, positive)
+        for one in judged(store, positive, until=until)
     )
 
 
@@ -217,14 +240,8 @@ def _outcome_values(monitor: Monitor, outcomes: Sequence[_Outcome], reference: R
     ]
 
 
-def _with_outcomes(
-    records: DriftRecords,
-    model: str,
-    figures: ReferenceFigures,
-    outcomes: Sequence[_Outcome],
-    reference: Reference,
-) -> ReferenceFigures:
-    """The figures with those of the first judged cases, which are kept from the first look that finds enough."""
+def _begun(figures: ReferenceFigures, outcomes: Sequence[_Outcome], reference: Reference) -> dict[str, OutcomeFigures]:
+    """What outcome monitors begin with: the first judged cases of each, where this look is the first to find enough."""
     new = {}
     for monitor in MONITORS:
         if monitor.group is not Group.OUTCOME or monitor.name in figures.outcomes:
@@ -233,10 +250,48 @@ def _with_outcomes(
         if len(first) == OUTCOME_REFERENCE_CASES:
             values = tuple(float(one.value) for one in first)
             new[monitor.name] = OutcomeFigures(values=values, ended=first[-1].moment)
-    if not new:
-        return figures
-    records.keep_outcomes(model, new)
-    return replace(figures, outcomes={**figures.outcomes, **new})
+    return new
+
+
+def _standing_alarms(records: DriftRecords, model: str, *, until: datetime | None) -> dict[str, RaisedAlarm]:
+    """Alarms that are kept; of a look back, those that had been raised by then."""
+    return {
+        name: one
+        for name, one in records.alarms(model).items()
+        if until is None or one.since is None or one.since <= until
+    }
+
+
+def _new_alarms(monitors: Sequence[Watched], standing: Mapping[str, RaisedAlarm]) -> dict[str, RaisedAlarm]:
+    """Alarms that nobody has kept yet."""
+    return {
+        one.monitor.name: RaisedAlarm(since=day_of(one.since), evidence=one.evidence)
+        for one in monitors
+        if one.since is not None and one.monitor.name not in standing
+    }
+
+
+def _as_raised(found: Watched, raised: RaisedAlarm | None) -> Watched:
+    """A monitor with its alarm as it was raised; as it is where it has none."""
+    if raised is None:
+        return found
+    seen = None if found.since is None else day_of(found.since)
+    return replace(
+        found,
+        state=State.ALARM,
+        since=raised.since or seen,
+        evidence=max(found.evidence, raised.evidence),
+        needed=0,
+        outlived=found.state is not State.ALARM,
+    )
+
+
+def _kept_if_possible(keep: Callable[[], None]) -> None:
+    """Keep what a look found; a store that takes nothing now (it is full, or locked) withholds no answer."""
+    try:
+        keep()
+    except StoreError as error:
+        _log.warning("what a look at drift found is not kept [%s]", error.code)
 
 
 def _kept(monitor: Monitor, figures: ReferenceFigures) -> Sequence[Value]:
@@ -334,7 +389,7 @@ def _weeks(monitor: Monitor, after: Sequence[Timed], stakes: Sequence[float]) ->
     """Weeks, Monday to Sunday in UTC, that have cases."""
     by_week: dict[datetime, list[int]] = {}
     for place, one in enumerate(after):
-        day = one.moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        day = day_of(one.moment)
         by_week.setdefault(day - timedelta(days=day.weekday()), []).append(place)
     return tuple(
         Point(

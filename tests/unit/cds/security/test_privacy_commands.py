@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from cds.audit_chain import open_chain
 from cds.entrypoints.privacy_commands import privacy_app
+from cds.errors import StoreError
 from cds.settings import Settings
 from cds.store.cases import CaseQuery, NamedFile
 from cds.store.opening import Store, open_store
@@ -65,6 +66,21 @@ def test_erase_prints_the_proof_and_notes_it(settings: Settings, store: Store) -
     assert set(proof["left"].values()) == {0} and PATIENT not in done.stdout
     assert kinds(settings, store) == ["D"]
     assert CliRunner().invoke(privacy_app, ["erase", "--patient", PATIENT, "--yes"]).exit_code == 2
+
+
+def test_drift_is_looked_at_before_anything_goes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def looked(opened: Store) -> None:
+        seen.append(len(opened.cases.find(CaseQuery()).cases))
+        raise StoreError("The store does not answer.", remedy="Try again.")
+
+    monkeypatch.setattr("cds.learning.drift.watching.watch", looked)
+    run = CliRunner()
+    assert run.invoke(privacy_app, ["retention", "--days", "1", "--yes"]).exit_code == 0
+    assert run.invoke(privacy_app, ["erase", "--patient", PATIENT, "--yes"]).exit_code == 0
+    assert seen == [1, 1]
+    assert store.cases.find(CaseQuery()).cases == ()
 
 
 def test_retention(store: Store) -> None:
