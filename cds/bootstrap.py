@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from cds.audit import AuditTrail, JsonLinesAuditTrail, NoAuditTrail
 from cds.bone_age import BoneAgeReader
-from cds.errors import SettingsError
+from cds.errors import ModelStoreError, SettingsError
 from cds.following import Following, ModelWatch
 from cds.learning.model_kinds import ModelKind
 from cds.learning.models import chosen_folder, model_store
@@ -26,6 +26,7 @@ from cds.settings import Settings
 from fhir_adapters.patient import PatientSnapshot
 from fusion.context import ClinicalContext
 from fusion.results import Assessment
+from imaging.errors import ModelFilesError
 from imaging.explanation.results import Explanation
 from imaging.radiograph import Radiograph
 from imaging.results import BoneAgeEstimate, ImageFindings
@@ -75,7 +76,12 @@ def build_engines(settings: Settings) -> Engines:
     store, watch = model_store(settings), ModelWatch()
 
     def following(kind: ModelKind, load: Callable[[Settings, Path | None], T]) -> Following[T]:
-        return Following(kind, partial(chosen_folder, kind, settings, store), partial(load, settings), watch)
+        def whole(folder: Path | None) -> T:
+            part = load(settings, folder)
+            store.check_kept(kind, folder)
+            return part
+
+        return Following(kind, partial(chosen_folder, kind, settings, store), whole, watch)
 
     image = _LazyImageEngine(following(ModelKind.DETECTOR, load_image_engine))
     return Engines(
@@ -168,7 +174,11 @@ class _LazyExplainer:
 
 class _LazyBoneAge(_Lazy[BoneAgeReader]):
     def estimate(self, pixels: "NDArray[np.float32]", female: bool | None) -> BoneAgeEstimate:
-        return self.get().estimate(pixels, female)
+        try:
+            reader = self.get()
+        except ModelStoreError as error:  # skeletal age is extra: the case goes on without it
+            raise ModelFilesError(str(error), remedy=error.remedy) from error
+        return reader.estimate(pixels, female)
 
 
 class _LazyRiskModel(_Lazy[RiskModel]):

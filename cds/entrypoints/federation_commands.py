@@ -15,7 +15,13 @@ federate_app = typer.Typer(
 )
 
 ConfigOption = Annotated[
-    Path, typer.Option("--config", exists=True, dir_okay=False, help="YAML of the federation's settings.")
+    Path,
+    typer.Option(
+        "--config",
+        exists=True,
+        dir_okay=False,
+        help="YAML of the federation's settings, such as 'kind: risk' and 'rounds: 20', one a line.",
+    ),
 ]
 StartOption = Annotated[
     Path | None,

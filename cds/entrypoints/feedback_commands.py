@@ -74,7 +74,7 @@ def list_feedback(
         elif not found:
             typer.echo("No case has feedback." if everything else "No disagreement is open.")
         else:
-            _print_table(found)
+            _print_cases(found)
 
 
 def show_feedback(case_id: CaseArgument, as_json: JsonOption = False) -> None:
@@ -255,18 +255,14 @@ def _truth_words(found: "JudgedCase") -> str:
     return f"{_ANSWERS[truth.fracture]}{pattern} ({truth.agreement.value.replace('_', ' ')}){disputed}"
 
 
-def _print_table(found: "Sequence[JudgedCase]") -> None:
-    from rich.console import Console
-    from rich.table import Column, Table
-
-    # An identifier is copied into the next command: it is never cut.
-    table = Table(Column("case", no_wrap=True), "assessed", "machine", "readers", "truth")
+def _print_cases(found: "Sequence[JudgedCase]") -> None:
+    """Three lines a case: columns beside an identifier, which the next command needs whole, would cut every word."""
     for one in found:
-        readers = ", ".join(f"{each.role}: {_ANSWERS[each.fracture]}" for each in one.truth.readers)
-        table.add_row(
-            one.case.id, f"{one.case.created:%Y-%m-%d}", one.facts.machine.call or "-", readers, _truth_words(one)
-        )
-    Console(highlight=False, soft_wrap=True).print(table)
+        machine = (one.facts.machine.call or "nothing").replace("_", " ")
+        readers = ", ".join(f"{each.role} {_ANSWERS[each.fracture]}" for each in one.truth.readers)
+        typer.echo(f"{one.case.id}  {one.case.created:%Y-%m-%d}  machine: {machine}")
+        typer.echo(f"    readers: {readers or 'none'}")
+        typer.echo(f"    truth: {_truth_words(one)}")
 
 
 def _print_json(told: object) -> None:

@@ -179,6 +179,9 @@ def shadow_list(
 
         settings, models = _opened()
         wanted = model or models.state().of(ModelKind.DETECTOR).shadow
+        if wanted is None:
+            typer.echo("No shadow runs; `cds learn shadow start MODEL` starts one, and --model lists an earlier one.")
+            return
         store = open_store(settings)
         try:
             _show(agreement_of(store.database, wanted, limit=limit))

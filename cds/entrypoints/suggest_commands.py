@@ -97,17 +97,11 @@ def _csv(chosen: "tuple[Suggestion, ...]") -> str:
 
 
 def _print(chosen: "tuple[Suggestion, ...]", time: "Hour", *, looked_at: int, left_out: int) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     source = "the median of own reads here" if time.measured else "an assumption: too few own reads were timed here"
-    console = Console()
-    console.print(
+    typer.echo(
         f"{len(chosen)} of {looked_at} unlabelled studies ({left_out} refused or unreadable);"
-        f" {time.seconds_per_study:.0f} s per study, {source}",
-        markup=False,
+        f" {time.seconds_per_study:.0f} s per study, {source}"
     )
-    table = Table("study", "uncertainty", "distance", "why")
-    for one in chosen:
-        table.add_row(one.id, f"{one.uncertainty:.2f}", f"{one.distance:.2f}", "; ".join(one.reasons))
-    console.print(table)
+    for one in chosen:  # in a table the identifiers would be cut
+        typer.echo(f"{one.id}  uncertainty {one.uncertainty:.2f}, distance {one.distance:.2f}")
+        typer.echo(f"    {'; '.join(one.reasons)}")

@@ -53,7 +53,7 @@ class ChangeReport:
     @property
     def rollback(self) -> str:
         """The command that takes the change back."""
-        return f'cds learn rollback --kind {self.verdict.kind} --by NAME --reason "TEXT"'
+        return f'cds learn rollback --kind {self.verdict.kind.replace("_", "-")} --by NAME --reason "TEXT"'
 
     @property
     def outcome(self) -> str:

@@ -129,6 +129,21 @@ class ModelStore:
             )
         return folder
 
+    def check_kept(self, kind: ModelKind | str, folder: Path | None) -> None:
+        """Whether a model's folder is as it was adopted; one that lies elsewhere is not looked at.
+
+        What loads a model passes over a part that is not there: a detector without its scope model refuses nothing.
+
+        Args:
+            kind: of the model.
+            folder: what `chosen_folder` gave.
+
+        Raises:
+            ModelStoreError: a file of it is missing or was changed.
+        """
+        if folder is not None and folder.parent == self.folder / kind:
+            self.path(kind, folder.name)
+
     def adopt(self, kind: ModelKind | str, folder: Path, *, by: str, why: str = "") -> str:
         """Keep a copy of a weights folder, and use it for nothing yet.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cds.errors import InputError
+from cds.learning.candidates import check_course, check_parts, known_to_current
 from cds.learning.change_report import ChangeReport, page, write_report
 from cds.learning.gate import ROUNDS, compare
 from cds.learning.margins import read_margins
@@ -20,8 +21,6 @@ from cds.settings import Settings
 
 __all__ = ["Decision", "decide", "page"]
 
-DETECTOR_PARTS: Final = ("attributes.json", "scope.json")
-"""Files beside a detector's weights without which a service would say less, or refuse less."""
 FACTS: Final = ("name", "version", "description", "intended_use", "validation")
 """Entries of a manifest that a change report quotes."""
 
@@ -84,12 +83,12 @@ def decide(
     question = Question.of(asked)
     kind = question.kind
     limits = read_margins(question.key, margins)
-    _to_promote(kind, candidate)
+    check_course(kind, candidate)
     candidate_id = identify(kind, candidate)
     provenance = origin_of(kind, candidate)
     in_store = store.state().of(kind).current
     current = chosen_folder(kind, settings, store)
-    _whole(question, current or shipped_folder(kind), candidate)
+    check_parts(question, current or shipped_folder(kind), candidate)
     if locked_types is not None and question is not Question.DETECTOR:
         raise InputError("Only a detector has types beside its locked set.", remedy="Leave --locked-types out.")
     report(f"candidate {candidate_id}; in use {model_name(kind, current)}")
@@ -118,6 +117,8 @@ def decide(
         needs_provenance=True,
         labels_checked=labels_checked,
     )
+    known = known_to_current(question, current or shipped_folder(kind), scored[0].answers)
+    verdict = replace(verdict, notes=(*verdict.notes, *known))
     reason = why or ("" if provenance is None else provenance.why)
     told = ChangeReport(
         verdict=verdict,
@@ -169,64 +170,6 @@ def origin_of(kind: ModelKind, candidate: Path) -> Provenance | None:
 
         return replace(found, digests=found.digests | cases_learned(candidate))
     return found
-
-
-def _to_promote(kind: ModelKind, candidate: Path) -> None:
-    """Whether a retraining made a model at all: of risk it may have moved the mean only, or left everything alone.
-
-    Raises:
-        InputError: it did not.
-    """
-    found = read_provenance(candidate) if kind is ModelKind.RISK and candidate.is_dir() else None
-    course = None if found is None else found.details.get("course")
-    if course == "anchored":
-        raise InputError(
-            "This retraining moved the mean risk and made no new model, so there is nothing to promote.",
-            remedy="Name its anchor.json in FRACTURE_CDS_RISK_ANCHOR.",
-        )
-    if course == "left_alone":
-        raise InputError(
-            "This retraining left the risk model alone; its provenance.json says what was missing.",
-            remedy="Retrain when more rows have come in.",
-        )
-
-
-def _whole(question: Question, current: Path | None, candidate: Path) -> None:
-    """Whether the candidate brings every part that the model in use has, and changes none that this set cannot judge.
-
-    Raises:
-        InputError: it lacks a part, so that with it the service would, for instance, no longer refuse other pictures;
-            or the question asked of it is not the one about what changed.
-    """
-    if question.kind is not ModelKind.DETECTOR or current is None:
-        return
-    from imaging.manifest import read_manifest
-
-    lacking = [name for name in DETECTOR_PARTS if (current / name).is_file() and not (candidate / name).is_file()]
-    if lacking:
-        raise InputError(
-            f"The candidate lacks {', '.join(lacking)}, which the model in use has.",
-            remedy="Make it again with `cds learn retrain --heads-data FOLDER`, or fit them for it by"
-            " `cds train fracture-type` and `cds train scope`.",
-        )
-    same_detector = read_manifest(current).sha256 == read_manifest(candidate).sha256
-    changed = [name for name in DETECTOR_PARTS if _content(current / name) != _content(candidate / name)]
-    if question is Question.DETECTOR and same_detector and changed:
-        raise InputError(
-            "The candidate's detector is the one in use; only the heads beside it differ, and those a set of"
-            " radiographs does not judge.",
-            remedy="Promote it with --kind fracture-type and a locked set of types.",
-        )
-    if question is Question.FRACTURE_TYPE and (not same_detector or "scope.json" in changed):
-        part = "scope model" if same_detector else "detector"
-        raise InputError(
-            f"The candidate's {part} is not the one in use; a set of types judges the heads alone.",
-            remedy="Promote it with --kind detector, and the set of types as --locked-types.",
-        )
-
-
-def _content(path: Path) -> bytes | None:
-    return path.read_bytes() if path.is_file() else None
 
 
 def _carry_out(

@@ -48,6 +48,10 @@ def test_open_disagreements_are_listed_shown_and_settled(store: Store, disputed:
     say(store, agreed, "reject")
     listed = cds("list")
     assert listed.exit_code == 0 and disputed in listed.output and agreed not in listed.output
+    first, readers, truth = listed.output.splitlines()
+    assert first.startswith(f"{disputed}  ") and "machine: " in first and "_" not in first
+    assert readers == "    readers: clinician fracture, radiologist no fracture"
+    assert truth.endswith("truth: not determined (disagree); open: fracture"), "no word is cut"
     everything = json.loads(cds("list", "--all", "--json").stdout)
     assert {one["case"]: one["fracture"] for one in everything} == {disputed: None, agreed: False}
     assert cds("list", "--all", "--since", "2020-01-01").output.count(agreed) == 1

@@ -190,11 +190,14 @@ def test_the_command_fits_the_time(folder: Path) -> None:
     asked = ["learn", "suggest", "--images", str(folder), "--minutes", "10"]
     told = runner.invoke(app, asked)
     assert told.exit_code == 0, told.output
-    assert "5 of 40 unlabelled studies" in " ".join(told.output.split())
+    assert told.output.startswith("5 of 40 unlabelled studies")
     printed = json.loads(runner.invoke(app, [*asked, "--json"]).output)
     assert printed["schema"] == suggest_commands.JSON_SCHEMA
     assert (len(printed["studies"]), printed["left_out"], printed["seconds_measured"]) == (5, 2, False)
     assert all(one["reasons"] for one in printed["studies"])
+    listed = told.output.splitlines()[1:]
+    assert [line.split()[0] for line in listed[::2]] == [one["id"] for one in printed["studies"]], "ids are not cut"
+    assert [line.strip() for line in listed[1::2]] == ["; ".join(one["reasons"]) for one in printed["studies"]]
     rows = list(csv.DictReader(io.StringIO(runner.invoke(app, [*asked, "--csv"]).output)))
     assert [row["id"] for row in rows] == [one["id"] for one in printed["studies"]]
 

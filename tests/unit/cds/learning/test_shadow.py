@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
+from typer.testing import CliRunner
 
+from cds.entrypoints.cli import app
 from cds.entrypoints.service import Service
 from cds.errors import ModelStoreError
 from cds.learning.models import model_store
@@ -205,3 +207,10 @@ def test_the_interval_of_a_share() -> None:
     assert wilson(0, 0) == (0.0, 1.0)
     low, high = wilson(5, 50)
     assert (round(low, 3), round(high, 3)) == (0.043, 0.214)
+
+
+def test_the_command_says_that_no_shadow_runs(site: tuple[Settings, Store], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRACTURE_CDS_DATA_DIR", str(site[0].data_dir))
+    told = CliRunner().invoke(app, ["learn", "shadow", "list"])
+    assert told.exit_code == 0 and told.output.startswith("No shadow runs")
+    assert "answered no case yet" in CliRunner().invoke(app, ["learn", "shadow", "list", "--model", "x"]).output
