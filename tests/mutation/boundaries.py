@@ -44,6 +44,16 @@ def speaks(rule: str, *words: str) -> Callable[[Outcome], bool]:
     return check
 
 
+def without(rule: str, word: str) -> Callable[[Outcome], bool]:
+    """The rule speaks, and not of this."""
+
+    def check(answer: Outcome) -> bool:
+        said = [one.text for one in every_statement(answer) if one.id == rule]
+        return bool(said) and all(word not in text for text in said)
+
+    return check
+
+
 def silent(rule: str) -> Callable[[Outcome], bool]:
     """The rule does not speak."""
     return lambda answer: all(one.id != rule for one in every_statement(answer))
@@ -100,6 +110,8 @@ def _prognosis() -> Iterator[Boundary]:
         case = {"person": patient(70, t_score_femoral_neck=_value(score)), "estimate": high}
         check = speaks(reached, "osteopenia") if speaking else silent(reached)
         yield Boundary(name=f"osteopenia at {score}", case=case, holds=check, rule=reached)
+    case = {"person": patient(70, t_score_femoral_neck=_value(-2.5)), "estimate": high}
+    yield Boundary(name="osteoporosis at -2.5", case=case, holds=without(reached, "osteopenia"), rule=reached)
     yield from _either(
         "T-score threshold",
         reached,
