@@ -70,7 +70,7 @@ def as_learned(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 class BoneAgeEngine:
-    """Reads skeletal age: the mean over the networks, each shown the picture in the manifest's views.
+    """Reads skeletal age: the mean over the networks, each shown the picture in the manifest's views (`Ensemble`).
 
     Args:
         manifest: what the weights are.

@@ -43,10 +43,11 @@ PLAIN: Final = (View(), View(mirrored=True))
 """The picture and its mirror image."""
 VIEWS: Final = tuple(
     View(turn_degrees=turn, scale=scale, mirrored=mirrored)
-    for turn, scale in ((0.0, 1.0), (8.0, 1.0), (-8.0, 1.0), (0.0, 1.08), (0.0, 0.93))
+    for turn in (0.0, 8.0, -8.0, 16.0, -16.0)
+    for scale in (1.0, 1.08, 0.93)
     for mirrored in (False, True)
 )
-"""What a release answers from: upright, turned either way, nearer and farther, each with its mirror image."""
+"""What a release answers from: upright and turned either way, as it is, nearer and farther, each mirrored too."""
 
 
 def shown(images: Tensor, view: View) -> Tensor:
@@ -64,7 +65,10 @@ def shown(images: Tensor, view: View) -> Tensor:
 
 
 class Ensemble:
-    """The mean over networks and views.
+    """The mean over networks, of each the mean over views, a view weighed by the inverse of its stated variance.
+
+    The weights are those with which independent answers make the mean of least variance (Cochran, Problems arising in
+    the analysis of a series of similar experiments, 1937). The scale that is told is the plain mean of the scales.
 
     Args:
         networks: one or more; they are set to answer, not to learn.
@@ -93,12 +97,19 @@ class Ensemble:
                 part = slice(start, start + batch_size)
                 images = pictures[part, None].float() / 255.0
                 looks = [shown(images, view).contiguous(memory_format=torch.channels_last) for view in self._views]
-                seen = [(network, network.look(look)) for network in self._networks for look in looks]
+                seen = [(network, [network.look(look) for look in looks]) for network in self._networks]
                 for found, sex in zip(told, sexes, strict=True):
-                    several = [network.judge(pooled, sex[part]) for network, pooled in seen]
-                    months, scales = (torch.stack(one).mean(dim=0) for one in zip(*several, strict=True))
+                    each = [_weighed([network.judge(one, sex[part]) for one in pooled]) for network, pooled in seen]
+                    months, scales = (torch.stack(one).mean(dim=0) for one in zip(*each, strict=True))
                     found.append((months, scales))
         return [_joined(found) for found in told]
+
+
+def _weighed(answers: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """One network's answer from those to several views of the same pictures."""
+    months, scales = (torch.stack(one) for one in zip(*answers, strict=True))
+    weights = scales**-2
+    return (weights * months).sum(dim=0) / weights.sum(dim=0), scales.mean(dim=0)
 
 
 def _joined(parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

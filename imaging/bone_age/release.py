@@ -197,7 +197,7 @@ def _document(
             "views": [asdict(view) for view in views],
             "folds": [fold.number for fold in folds],
             "fold_count": config.folds,
-            "answer": "mean over the networks, each shown the picture in every view",
+            "answer": "mean over the networks, of each the mean over the views, weighed by inverse variance",
         },
         "preprocessing": INPUT_ID,
         "standard": STANDARD,

@@ -65,7 +65,7 @@ def test_nothing_answers_nothing() -> None:
         Ensemble([])
 
 
-def test_answers_are_the_mean_over_networks_and_views() -> None:
+def test_answers_are_the_weighed_mean_over_networks_and_views() -> None:
     torch.manual_seed(3)
     networks = [make_network(one, started=False).eval() for one in (TINY, replace(TINY, zoom=1.5))]
     pictures = torch.randint(0, 255, (5, 112, 112), dtype=torch.uint8)
@@ -73,9 +73,12 @@ def test_answers_are_the_mean_over_networks_and_views() -> None:
     told = Ensemble(networks, VIEWS).answers(pictures, sexes, batch_size=2)
     for (months, scales), sex in zip(told, sexes, strict=True):
         with torch.inference_mode():
-            each = [network(shown(pictures[:, None] / 255.0, view), sex) for network in networks for view in VIEWS]
-        assert torch.allclose(months, torch.stack([mean for mean, _ in each]).mean(0), atol=1e-3)
-        assert torch.allclose(scales, torch.stack([scale for _, scale in each]).mean(0), atol=1e-3)
+            each = [[network(shown(pictures[:, None] / 255.0, view), sex) for view in VIEWS] for network in networks]
+        answers = torch.stack([torch.stack([mean for mean, _ in one]) for one in each])
+        stated = torch.stack([torch.stack([scale for _, scale in one]) for one in each])
+        weighed = (answers / stated**2).sum(1) / (1 / stated**2).sum(1)
+        assert torch.allclose(months, weighed.mean(0), atol=1e-3)
+        assert torch.allclose(scales, stated.mean((0, 1)), atol=1e-3)
 
 
 def test_trainings_answer_together(trained: Path, other: Path, data: Path, tmp_path: Path) -> None:
