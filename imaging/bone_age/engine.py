@@ -38,6 +38,10 @@ _LIKENESS: Final = "likeness"
 _LEARNT: Final = "learnt"
 
 
+LIKENESS_BATCH = 64
+"""Pictures a pass."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Answers:
     """What the networks say of several hands."""
@@ -128,26 +132,33 @@ class BoneAgeEngine:
         """Name, version and digest prefix of the weights."""
         return self.manifest.model_id
 
-    def answers(self, pictures: NDArray[np.uint8], sex: NDArray[np.float32], *, batch_size: int = 64) -> Answers:
+    def answers(self, pictures: NDArray[np.uint8], sex: NDArray[np.float32]) -> Answers:
         """Skeletal ages of pictures as `as_learned` gives them; nothing is refused here.
 
         Args:
             pictures: [n, 112, 112].
             sex: [n]: 1 male, -1 female, 0 not known.
-            batch_size: pictures a pass.
         """
-        people = torch.from_numpy(sex)
-        [(months, scales)] = self._networks.answers(torch.from_numpy(pictures), [people], batch_size=batch_size)
-        likeness = [
-            self._likeness.score(small_pictures(pictures[start : start + batch_size]))
-            for start in range(0, len(pictures), batch_size)
-        ]
-        factor = np.where(sex == 0, self.manifest.factor_without_sex, self.manifest.factor_with_sex)
-        return Answers(
-            months=np.clip(months.double().numpy(), 0.0, MAX_MONTHS),
-            half_widths=scales.double().numpy() * factor,
-            likeness=_joined(likeness),
+        return self.answers_for(pictures, [sex])[0]
+
+    def answers_for(self, pictures: NDArray[np.uint8], sexes: Sequence[NDArray[np.float32]]) -> list[Answers]:
+        """`answers` of the same pictures for each given sex; what costs time, the look at them, is done once."""
+        told = self._networks.answers(torch.from_numpy(pictures), [torch.from_numpy(sex) for sex in sexes])
+        likeness = _joined(
+            [
+                self._likeness.score(small_pictures(pictures[start : start + LIKENESS_BATCH]))
+                for start in range(0, len(pictures), LIKENESS_BATCH)
+            ]
         )
+        return [
+            Answers(
+                months=np.clip(months.double().numpy(), 0.0, MAX_MONTHS),
+                half_widths=scales.double().numpy()
+                * np.where(sex == 0, self.manifest.factor_without_sex, self.manifest.factor_with_sex),
+                likeness=likeness,
+            )
+            for (months, scales), sex in zip(told, sexes, strict=True)
+        ]
 
     def estimate(self, pixels: NDArray[np.float32], female: bool | None) -> BoneAgeEstimate:
         """Skeletal age of one hand.

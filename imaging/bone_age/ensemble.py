@@ -81,15 +81,13 @@ class Ensemble:
         self._networks = [network.eval() for network in networks]
         self._views = tuple(views)
 
-    def answers(
-        self, pictures: Tensor, sexes: Sequence[Tensor], *, batch_size: int = 64
-    ) -> list[tuple[Tensor, Tensor]]:
+    def answers(self, pictures: Tensor, sexes: Sequence[Tensor], *, batch_size: int = 4) -> list[tuple[Tensor, Tensor]]:
         """Months [n] and scales [n] of the same pictures for each given sex; the costly part is done once for all.
 
         Args:
             pictures: uint8 [n, S, S].
             sexes: each [n]: 1 male, -1 female, 0 not known.
-            batch_size: pictures a pass.
+            batch_size: pictures a pass; few keep what the layers pass on within the processor's cache.
         """
         told: list[list[tuple[Tensor, Tensor]]] = [[] for _ in sexes]
         with torch.inference_mode():

@@ -114,8 +114,9 @@ def _measure(
     told, blind = [], []
     for start in range(0, len(hands), BLOCK):
         part = slice(start, start + BLOCK)
-        told.append(engine.answers(hands.pictures[part], hands.sex[part]))
-        blind.append(engine.answers(hands.pictures[part], without[part]))
+        known, unknown = engine.answers_for(hands.pictures[part], [hands.sex[part], without[part]])
+        told.append(known)
+        blind.append(unknown)
         report(f"{min(start + BLOCK, len(hands))} of {len(hands)} hands")
     truth = hands.months.astype(np.float64)
     errors, errors_blind = (np.abs(np.concatenate([one.months for one in some]) - truth) for some in (told, blind))
