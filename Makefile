@@ -49,7 +49,7 @@ bench-detectors: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.detectors --data $(SHARED)/data/fracatlas --json out/detectors/table.json
 
 # The learning loop's proofs and one page about them: about half an hour on a free core. The detector's part is then so
-# small that it only shows how everything goes; BUDGET=full, two hours, proves it.
+# small that it only shows how everything goes; BUDGET=full, an hour more, proves it.
 bench-learning: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.learning --data $(SHARED)/data --out out/learning --budget $(BUDGET)
 

@@ -48,20 +48,12 @@ _BUNDLE_TYPES = frozenset(
     {"transaction", "batch", "collection", "searchset", "document", "transaction-response", "batch-response"}
 )
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
-_IDS = re.compile(r"(?:[A-Za-z0-9\-.]{1,64}+\n)*+")
 _TYPE_NAME = re.compile(r"[A-Z][A-Za-z]{1,60}")
 
 
 def is_logical_id(value: object) -> bool:
     """Whether a value can be the id of a resource."""
     return isinstance(value, str) and _ID.fullmatch(value) is not None
-
-
-def are_logical_ids(values: Sequence[object]) -> bool:
-    """`is_logical_id` of all of them at once."""
-    texts = [value for value in values if isinstance(value, str)]
-    lines = "".join([f"{text}\n" for text in texts])
-    return len(texts) == len(values) == lines.count("\n") and _IDS.fullmatch(lines) is not None
 
 
 class Entry(NamedTuple):

@@ -56,6 +56,8 @@ def is_idle(resource: JsonObject) -> bool:
 def idle_line(line: bytes) -> tuple[bytes, bytes] | None:
     """Ids of the patient and of the resource of a line that `is_idle`, from its bytes.
 
+    What stands behind the subject is not checked for being JSON.
+
     Args:
         line: One resource as JSON without its line end and without repeated keys.
 

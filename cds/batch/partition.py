@@ -25,7 +25,7 @@ from cds.batch.tables import features_of
 from cds.bootstrap import load_risk_engine
 from cds.logs import safe_traceback
 from cds.mapping import map_features
-from fhir_adapters.bundle import are_logical_ids
+from fhir_adapters.bundle import is_logical_id
 from fhir_adapters.errors import FhirError
 from fhir_adapters.patient import PatientSnapshot
 from fhir_adapters.reader import read_resources
@@ -233,7 +233,7 @@ def _read_chosen(patient_id: str, told: Sequence[Records], plan: Plan) -> _Perso
     passed_over += ids_of([payloads[number] for number in repeats.passed_over])
     ids = [one.get("id") for one in resources]
     # Without an id of its own a resource is named by its place, which is not that among all.
-    if not are_logical_ids(ids) or share_ids(ids, passed_over):
+    if not all(map(is_logical_id, ids)) or share_ids(ids, passed_over):
         return None
     snapshot = read_resources(resources, as_of=plan.as_of)
     return _person(patient_id, snapshot) if repeats.settled(snapshot) else None

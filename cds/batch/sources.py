@@ -35,7 +35,6 @@ from fhir_adapters.shapes import JsonObject, as_object, as_text
 from fhir_adapters.superseded import dated
 
 _LINE_END = ord("\n")
-_OFTEN_IDLE = tuple(f'{{"resourceType":"{name}"'.encode() for name in IDLE_TYPES)
 MEDICATION_MARK = b"M"
 TAKER_MARK = b"P"
 """First byte of a record of the second table: a Medication, or a patient who refers to one."""
@@ -175,12 +174,9 @@ def _scan_line(line: bytes, number: int, router: Router, *, broken: str = "scree
     if not (line.startswith(b"{") and line.endswith(b"}")):
         router.reject(number, broken)
         return
-    if line.startswith(_OFTEN_IDLE):
-        told = idle_line(line)
-        if told is not None:
-            router.patient(told[0], number, line, IDLE, told[1])
-        else:
-            _route(line, number, router, broken)
+    told = idle_line(line)
+    if told is not None:
+        router.patient(told[0], number, line, IDLE, told[1])
     elif is_relevant_line(line):
         _route(line, number, router, broken)
 

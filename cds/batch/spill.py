@@ -131,32 +131,22 @@ class SpillWriter:
             day: The day that goes with the code, the id of an idle resource, or empty.
             table: The set of keys.
         """
-        columns = self._waiting[table].get(key)
-        if columns is None:
-            columns = self._waiting[table][key] = ([], [], [], [])
-        if BETWEEN in payload:
+        alone = BETWEEN in payload
+        if alone:
             self._end(table, key)
-            columns = ([], [], [], [])
-        places, codes, days, payloads = columns
-        places.append(b"%d:%d" % (piece, line))
-        codes.append(code)
-        days.append(day)
-        payloads.append(payload)
-        if BETWEEN in payload:
-            self._waiting[table][key] = columns
+        self.add_told(piece, [(line, payload, (key, code, day))], table)
+        if alone:
             self._end(table, key)
-        self._size += len(payload) + _BESIDE
-        if self._size >= FLUSH_BYTES:
-            self._flush()
 
-    def add_told(self, piece: int, found: Sequence[Told]) -> None:
-        """Add records of the first table, as `add` does, of which none holds `BETWEEN`.
+    def add_told(self, piece: int, found: Sequence[Told], table: int = 0) -> None:
+        """Add several records, of which none shares a key with one that holds `BETWEEN`.
 
         Args:
             piece: Index of the piece in the unit.
             found: In the order of the input.
+            table: The set of keys.
         """
-        waiting, size = self._waiting[0], len(found) * _BESIDE
+        waiting, size = self._waiting[table], len(found) * _BESIDE
         for line, payload, (key, code, day) in found:
             columns = waiting.get(key)
             if columns is None:
@@ -173,8 +163,8 @@ class SpillWriter:
 
     def _end(self, table: int, key: bytes) -> None:
         """Add nothing more to what waits of a key."""
-        columns = self._waiting[table].pop(key)
-        if columns[0]:
+        columns = self._waiting[table].pop(key, None)
+        if columns is not None:
             self._whole[table * self._buckets + bucket_of(key, self._buckets)].append(_told(key, columns))
 
     def _flush(self) -> None:

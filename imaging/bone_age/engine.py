@@ -36,9 +36,7 @@ MATURE_MONTHS: Final = {True: 180.0, False: 204.0, None: 180.0}
 """Female, male, not known: near these ages the last growth plates of the hand close, and skeletal age says less."""
 _LIKENESS: Final = "likeness"
 _LEARNT: Final = "learnt"
-
-
-LIKENESS_BATCH = 64
+_LIKENESS_BATCH: Final = 64
 """Pictures a pass."""
 
 
@@ -146,8 +144,8 @@ class BoneAgeEngine:
         told = self._networks.answers(torch.from_numpy(pictures), [torch.from_numpy(sex) for sex in sexes])
         likeness = _joined(
             [
-                self._likeness.score(small_pictures(pictures[start : start + LIKENESS_BATCH]))
-                for start in range(0, len(pictures), LIKENESS_BATCH)
+                self._likeness.score(small_pictures(pictures[start : start + _LIKENESS_BATCH]))
+                for start in range(0, len(pictures), _LIKENESS_BATCH)
             ]
         )
         return [
