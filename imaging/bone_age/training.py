@@ -25,6 +25,7 @@ from imaging.bone_age.network import BoneAgeNetwork, Graph, LiteFeatures
 from imaging.manifest import read_manifest
 from imaging.training.errors import TrainingDataError
 from imaging.training.memory import keep_freed_memory
+from imaging.training.precision import AUTO, resolve
 from imaging.training.reproducible import SeedEachBatch
 from imaging.training.train import imagenet_state
 from imaging.yolov7.checkpoint import load_weights
@@ -72,7 +73,8 @@ class BoneAgeConfig:
     limit: int | None = None
     """Hands used; None for all."""
     seed: int = 20261122
-    precision: str = "bf16-mixed"
+    precision: str = AUTO
+    """Lightning's word, or ``auto``: bfloat16 where the machine has it."""
 
 
 def read_config(path: Path | None) -> BoneAgeConfig:
@@ -302,7 +304,7 @@ def _train_fold(
     checkpoints = folder / "checkpoints"
     trainer = pl.Trainer(
         max_epochs=config.epochs,
-        precision=config.precision,  # type: ignore[arg-type]
+        precision=resolve(config.precision),  # type: ignore[arg-type]
         callbacks=[SeedEachBatch(seed), _last_checkpoint(checkpoints)],
         gradient_clip_val=5.0,
         logger=pl.loggers.CSVLogger(str(folder), name="log", version=0),

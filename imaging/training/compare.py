@@ -55,7 +55,16 @@ def _differences(config: dict[str, Any]) -> str:
     from imaging.training.train import TrainingConfig
 
     default = TrainingConfig()
-    passing = {"epochs", "samples_per_epoch", "seed", "validate_every", "early_stopping_patience", "gallery", "workers"}
+    passing = {
+        "epochs",
+        "samples_per_epoch",
+        "seed",
+        "validate_every",
+        "early_stopping_patience",
+        "gallery",
+        "workers",
+        "precision",
+    }
     different = [
         f"{name} {value}"
         for name, value in config.items()

@@ -1,7 +1,8 @@
-"""Hard negatives: where a model sees fractures in the training images that are not there.
+"""What an earlier model can tell about the training images: where it is wrong, and where fractures without boxes lie.
 
-Most of a radiograph is easy; after a while, windows at random places of healthy limbs teach little. Windows around the
-model's own false alarms teach what it confuses with a fracture: growth plates, vessels, overlapping bones, edges.
+Hard negatives: most of a radiograph is easy; after a while, windows at random places of healthy limbs teach little.
+Windows around the model's own false alarms teach what it confuses with a fracture: growth plates, vessels, overlapping
+bones, edges.
 """
 
 import dataclasses
@@ -48,6 +49,32 @@ def mine(
         partial.write_text(json.dumps({"model": engine.manifest.sha256, "images": images}), encoding="utf-8")
         partial.replace(kept)
     return mined
+
+
+def label(samples: Sequence[LabelledRadiograph], engine: FractureEngine, least: float) -> list[LabelledRadiograph]:
+    """Radiographs known to be fractured, with the boxes that a model is sure of in place of the ones nobody drew.
+
+    That a radiograph is fractured was told by a person; only where is the model's answer. Images in which it finds
+    nothing from `least` on, or that cannot be decoded, are left out.
+
+    Args:
+        samples: fractured radiographs without boxes.
+        engine: the model that looks for the fractures.
+        least: score from which a box counts, 0..1.
+    """
+    labelled: list[LabelledRadiograph] = []
+    for sample in samples:
+        try:
+            pixels = read_grey(sample.path).astype(np.float32) / 255.0
+        except TrainingDataError:
+            continue
+        found = engine.detect(pixels)
+        height, width = pixels.shape
+        sure = (found[found[:, 4] >= least, :4] / torch.tensor([width, height, width, height])).clamp(0, 1)
+        if len(sure):
+            boxes = tuple((x1, y1, x2, y2) for x1, y1, x2, y2 in sure.tolist())
+            labelled.append(dataclasses.replace(sample, boxes=boxes, boxes_known=True))
+    return labelled
 
 
 def _read(kept: Path | None, model: str) -> dict[str, list[Any]]:

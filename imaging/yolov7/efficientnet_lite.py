@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 as a backbone: an ImageNet start for a detector that has only hundreds of fractures to learn from.
+"""EfficientNet-Lite as a backbone: an ImageNet start for a detector that has only hundreds of fractures to learn from.
 
 Architecture: Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", arXiv 1905.11946,
 in the Lite variant (ReLU6, no squeeze-and-excitation, stem and head not scaled). The convolutions carry a bias instead
@@ -7,7 +7,8 @@ estimates them worse than ImageNet did, and because that saves memory traffic in
 """
 
 from collections.abc import Mapping
-from typing import Final
+from dataclasses import dataclass
+from typing import ClassVar, Final
 
 import torch
 from torch import Tensor, nn
@@ -15,19 +16,35 @@ from torch.nn import functional
 
 BATCH_NORM_EPS: Final = 1e-3
 
-_STAGES: Final = (
-    # expansion, kernel, stride, channels, repeats
-    (1, 3, 1, 16, 1),
-    (6, 3, 2, 24, 2),
-    (6, 5, 2, 40, 2),
-    (6, 3, 2, 80, 3),
-    (6, 5, 1, 112, 3),
-    (6, 5, 2, 192, 4),
-    (6, 3, 1, 320, 1),
-)
-FEATURE_CHANNELS: Final = (40, 112, 320)
-"""Channels of the feature maps at strides 8, 16 and 32."""
-_FEATURE_BLOCKS: Final = (4, 10, 15)
+
+@dataclass(frozen=True, slots=True)
+class LiteVariant:
+    """What tells one EfficientNet-Lite from another; stem, kernels, strides and expansions are shared."""
+
+    channels: tuple[int, int, int, int, int, int, int]
+    """Of the seven stages."""
+    repeats: tuple[int, int, int, int, int, int, int]
+    """Blocks in each stage."""
+
+    @property
+    def feature_channels(self) -> tuple[int, int, int]:
+        """Channels of the feature maps at strides 8, 16 and 32."""
+        return (self.channels[2], self.channels[4], self.channels[6])
+
+    @property
+    def feature_blocks(self) -> tuple[int, int, int]:
+        """Numbers of the blocks that give those maps: the last before a stride, and the last of all."""
+        return (sum(self.repeats[:3]) - 1, sum(self.repeats[:5]) - 1, sum(self.repeats) - 1)
+
+
+LITE0: Final = LiteVariant(channels=(16, 24, 40, 80, 112, 192, 320), repeats=(1, 2, 2, 3, 3, 4, 1))
+LITE2: Final = LiteVariant(channels=(16, 24, 48, 88, 120, 208, 352), repeats=(1, 3, 3, 4, 4, 5, 1))
+"""Width times 1.1 and depth times 1.2, but for the stem and the first and last stage's depth."""
+
+_STAGES: Final = ((1, 3, 1), (6, 3, 2), (6, 5, 2), (6, 3, 2), (6, 5, 1), (6, 5, 2), (6, 3, 1))
+"""Expansion, kernel and stride of the seven stages; the stride is that of a stage's first block."""
+FEATURE_CHANNELS: Final = LITE0.feature_channels
+"""Channels of Lite0's feature maps at strides 8, 16 and 32."""
 
 
 class SameConv(nn.Conv2d):
@@ -71,20 +88,23 @@ class InvertedResidual(nn.Module):
         return features + projected if self.shortcut else projected
 
 
-class EfficientNetLite0(nn.Module):
-    """Images [B, 3, H, W] in 0..1 to feature maps at strides 8, 16, 32 with `FEATURE_CHANNELS` channels."""
+class EfficientNetLite(nn.Module):
+    """Images [B, 3, H, W] in 0..1 to feature maps at strides 8, 16, 32 with `out_channels` channels."""
+
+    variant: ClassVar[LiteVariant]
 
     def __init__(self, in_channels: int = 3) -> None:
         super().__init__()
         self.stem = SameConv(in_channels, 32, 3, 2)
         blocks: list[InvertedResidual] = []
         channels = 32
-        for expansion, kernel, stride, outputs, repeats in _STAGES:
+        shapes = zip(_STAGES, self.variant.channels, self.variant.repeats, strict=True)
+        for (expansion, kernel, stride), outputs, repeats in shapes:
             for index in range(repeats):
                 blocks.append(InvertedResidual(channels, outputs, kernel, stride if index == 0 else 1, expansion))
                 channels = outputs
         self.blocks = nn.ModuleList(blocks)
-        self.out_channels = FEATURE_CHANNELS
+        self.out_channels = self.variant.feature_channels
 
     def freeze_slow_parts(self, blocks: int = 3) -> None:
         """Fix the stem, the first blocks and the 5x5 depthwise kernels.
@@ -104,14 +124,26 @@ class EfficientNetLite0(nn.Module):
         taken: list[Tensor] = []
         for index, block in enumerate(self.blocks):
             features = block(features)
-            if index in _FEATURE_BLOCKS:
+            if index in self.variant.feature_blocks:
                 taken.append(features)
         fine, middle, coarse = taken
         return fine, middle, coarse
 
 
+class EfficientNetLite0(EfficientNetLite):
+    """The smallest: 3.4 M parameters without the classifier."""
+
+    variant = LITE0
+
+
+class EfficientNetLite2(EfficientNetLite):
+    """A little wider and deeper: 4.9 M parameters without the classifier."""
+
+    variant = LITE2
+
+
 def fold_imagenet_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the published Lite0 state dict to this module's names and fold its batch norms into biased convolutions.
+    """Rename a published state dict to this module's names and fold its batch norms into biased convolutions.
 
     Args:
         state: keys ``_conv_stem.weight``, ``_bn0.*``, ``_blocks.N._expand_conv.weight`` and so on; the classifier is
@@ -128,7 +160,8 @@ def fold_imagenet_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         folded[f"{name}.bias"] = state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * scale
 
     fold("_conv_stem", "_bn0", "stem")
-    for index in range(sum(stage[4] for stage in _STAGES)):
+    blocks = 1 + max(int(key.split(".")[1]) for key in state if key.startswith("_blocks."))
+    for index in range(blocks):
         source = f"_blocks.{index}"
         if f"{source}._expand_conv.weight" in state:
             fold(f"{source}._expand_conv", f"{source}._bn0", f"blocks.{index}.expand")
@@ -137,12 +170,21 @@ def fold_imagenet_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return folded
 
 
-def make_backbone(in_channels: int, width: float) -> nn.Module:
+def make_lite0(in_channels: int, width: float) -> nn.Module:
     """Factory for a graph's MODULE layer; the backbone has one width.
 
     Raises:
         ValueError: a width other than 1 was asked for.
     """
+    return _make(EfficientNetLite0, in_channels, width)
+
+
+def make_lite2(in_channels: int, width: float) -> nn.Module:
+    """Like `make_lite0`, for Lite2."""
+    return _make(EfficientNetLite2, in_channels, width)
+
+
+def _make(kind: type[EfficientNetLite], in_channels: int, width: float) -> nn.Module:
     if width != 1.0:
-        raise ValueError("the EfficientNet-Lite0 backbone cannot be made narrower; use width=1.0")
-    return EfficientNetLite0(in_channels)
+        raise ValueError("an EfficientNet-Lite backbone cannot be made narrower; use width=1.0")
+    return kind(in_channels)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from imaging.yolov7.efficientnet_lite import make_backbone
+from imaging.yolov7.efficientnet_lite import make_lite0, make_lite2
 from imaging.yolov7.layers import Activation
 
 AnchorSizes = tuple[tuple[tuple[float, float], ...], ...]
@@ -210,19 +210,27 @@ YOLOV7 = Graph(
     features=(24, 37, 50),
 )
 
-YOLOV7_TINY_LITE0 = Graph(
-    name="yolov7-tiny-lite0",
-    layers=(module(make_backbone), pick(0, 0), pick(0, 1), pick(0, 2), *tiny_neck(start=4, p3=1, p4=2)),
-    outputs=tiny_outputs(start=4),
-    # k-means (log scale, nine clusters) of FracAtlas' training boxes at a longer side of 512 px.
-    anchors=(
-        ((12.5, 17), (19.5, 23), (31, 19.5)),
-        ((14, 51), (24, 34), (40, 32)),
-        ((31, 69), (52, 50), (64, 102)),
-    ),
-    activation=leaky_relu,
-    features=(1, 2, 3),
+FRACATLAS_ANCHORS: AnchorSizes = (
+    ((12.5, 17), (19.5, 23), (31, 19.5)),
+    ((14, 51), (24, 34), (40, 32)),
+    ((31, 69), (52, 50), (64, 102)),
 )
-"""The neck and head of yolov7-tiny on an EfficientNet-Lite0 backbone, for which ImageNet weights can be had."""
+"""k-means (log scale, nine clusters) of FracAtlas' training boxes at a longer side of 512 px."""
 
-GRAPHS: dict[str, Graph] = {graph.name: graph for graph in (YOLOV7_TINY, YOLOV7, YOLOV7_TINY_LITE0)}
+
+def _tiny_on(name: str, backbone: ModuleFactory) -> Graph:
+    """The neck and head of yolov7-tiny on a backbone for which ImageNet weights can be had."""
+    return Graph(
+        name=name,
+        layers=(module(backbone), pick(0, 0), pick(0, 1), pick(0, 2), *tiny_neck(start=4, p3=1, p4=2)),
+        outputs=tiny_outputs(start=4),
+        anchors=FRACATLAS_ANCHORS,
+        activation=leaky_relu,
+        features=(1, 2, 3),
+    )
+
+
+YOLOV7_TINY_LITE0 = _tiny_on("yolov7-tiny-lite0", make_lite0)
+YOLOV7_TINY_LITE2 = _tiny_on("yolov7-tiny-lite2", make_lite2)
+
+GRAPHS: dict[str, Graph] = {graph.name: graph for graph in (YOLOV7_TINY, YOLOV7, YOLOV7_TINY_LITE0, YOLOV7_TINY_LITE2)}

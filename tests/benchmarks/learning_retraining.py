@@ -77,7 +77,7 @@ class Plan:
     image_size: int = 512
     crop_size: int = 256
     batch_size: int = 16
-    precision: str = "bf16-mixed"
+    precision: str = "auto"
     draws: int = DRAWS
     limit: int | None = None
     """So many images of each part at most; None takes all."""

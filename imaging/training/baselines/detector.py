@@ -12,6 +12,7 @@ from imaging.manifest import DetectorManifest, read_manifest
 from imaging.training.baselines.fit import make_data, progress_line
 from imaging.training.datasets import Collection, LabelledRadiograph
 from imaging.training.module import WeightAverage
+from imaging.training.precision import resolve
 from imaging.training.release import write_release
 from imaging.training.reproducible import SeedEachBatch
 from imaging.training.train import TrainingConfig, make_module
@@ -69,7 +70,7 @@ def fit_detector(
     average = WeightAverage(config.average_decay)
     trainer = pl.Trainer(
         max_epochs=config.epochs,
-        precision=config.precision,  # type: ignore[arg-type]
+        precision=resolve(config.precision),  # type: ignore[arg-type]
         callbacks=[average, SeedEachBatch(config.seed), ProgressLine(config, report)],
         limit_val_batches=0,
         gradient_clip_val=10.0,
