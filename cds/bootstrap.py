@@ -221,12 +221,13 @@ def load_image_engine(settings: Settings, folder: Path | None) -> ImageEngine:
         ImagingError: it cannot be loaded.
     """
     from imaging.engine import FractureEngine
+    from imaging.manifest import read_manifest
 
     return FractureEngine.load(
         folder,
         runtime=settings.runtime.value,
         threads=settings.threads,
-        flip_average=settings.accurate,
+        flip_average=settings.accurate and read_manifest(folder).companion is None,
     )
 
 

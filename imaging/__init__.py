@@ -22,6 +22,7 @@ Map
 ``explanation``   heat maps.
 ``export``        the detector as one file for another runtime, with a reader script.
 ``bone_age``      skeletal age from a child's hand, with its interval and its standards.
+``ensemble``      the boxes of two detectors to one list.
 ``engine``        `FractureEngine`: file in, `ImageFindings` out.
 ``phantom``       synthetic limb radiographs with known geometry.
 

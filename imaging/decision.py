@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from imaging.results import FractureCall, OperatingPoint
 
-SCOPE_REFUSAL = 0.01
+SCOPE_REFUSAL = 0.02
 """A radiograph further out than all but this share of in-scope ones is refused."""
-SCOPE_CAUTION = 0.03
+SCOPE_CAUTION = 0.05
 """Further out than all but this share: judged, with a word of caution."""
 
 VOID = frozenset({"imaging.quality.blank"})

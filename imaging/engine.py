@@ -17,10 +17,11 @@ from imaging.attributes.pooling import pool_image, pool_statistics
 from imaging.attributes.scope import ScopeModel
 from imaging.calibration import ScoreKind
 from imaging.decision import decide
+from imaging.ensemble import fuse_boxes
 from imaging.errors import ModelFilesError
 from imaging.geometry.measurement import NOT_AMONG_BEST, measure, not_measured
 from imaging.labels import DETECTOR_CLASSES
-from imaging.manifest import SHIPPED_WEIGHTS, DetectorManifest, read_manifest
+from imaging.manifest import DetectorManifest, read_manifest
 from imaging.preprocess import prepare
 from imaging.quality import quality_warnings
 from imaging.radiograph import Radiograph
@@ -33,7 +34,7 @@ from imaging.results import (
     Measurement,
     PatternEstimate,
 )
-from imaging.runtime import Runtime, RuntimeName, load_runtime
+from imaging.runtime import Prediction, Runtime, RuntimeName, load_runtime
 from imaging.runtime.flip import FlipAveraged
 from imaging.yolov7.checkpoint import CheckpointError
 from imaging.yolov7.graphs import GRAPHS, STRIDES
@@ -76,6 +77,7 @@ class FractureEngine:
     Args:
         manifest: what the weights are.
         runtime: what runs them.
+        second: what runs the second detector of a pair.
         attributes: reads pattern, limb, views and hardware from the same pass; None leaves them out.
         scope: tells radiographs of limbs from other pictures; None leaves that unchecked, with a warning.
     """
@@ -85,11 +87,13 @@ class FractureEngine:
         manifest: DetectorManifest,
         runtime: Runtime,
         *,
+        second: Runtime | None = None,
         attributes: AttributeModel | None = None,
         scope: ScopeModel | None = None,
     ) -> None:
         self.manifest = manifest
         self.runtime = runtime
+        self.second = second
         self.attributes = attributes
         self.scope = scope
 
@@ -120,15 +124,18 @@ class FractureEngine:
         attributes: AttributeModel | None = None
         scope: ScopeModel | None = None
         if not boxes_only:
-            attributes = AttributeModel.load(directory, manifest.sha256)
-            scope = ScopeModel.load(directory or SHIPPED_WEIGHTS, manifest.sha256)
+            attributes = AttributeModel.load(manifest.heads, manifest.sha256)
+            scope = ScopeModel.load(manifest.heads, manifest.sha256)
+        second: Runtime | None = None
         try:
             network = load_runtime(manifest, RuntimeName(runtime), threads=threads)
+            if manifest.companion is not None:
+                second = load_runtime(manifest.companion, RuntimeName(runtime), threads=threads)
         except (CheckpointError, OSError) as error:
             raise ModelFilesError(f"The detector's weights cannot be used: {error}") from error
         if flip_average:
             network = FlipAveraged(network, strides=STRIDES, anchors=len(GRAPHS[manifest.graph].anchors[0]))
-        return cls(manifest, network, attributes=attributes, scope=scope)
+        return cls(manifest, network, second=second, attributes=attributes, scope=scope)
 
     @property
     def model_id(self) -> str:
@@ -147,20 +154,29 @@ class FractureEngine:
         return self.look(pixels).boxes
 
     def look(self, pixels: NDArray[np.float32]) -> Look:
-        """One pass of the network over a radiograph [H, W] in 0..1, bone bright."""
+        """One pass over a radiograph [H, W] in 0..1, bone bright, through the network, or through both of a pair."""
         height, width = pixels.shape
         prepared = prepare(pixels)
         canvas, transform = letterbox(prepared, self.manifest.image_size, pad_value=self.manifest.pad_value)
-        prediction = self.runtime.predict(torch.from_numpy(canvas).expand(1, 3, -1, -1))
+        image = torch.from_numpy(canvas).expand(1, 3, -1, -1)
+        prediction = self.runtime.predict(image)
+        found = self._boxes(prediction)
+        if self.second is not None:
+            found = fuse_boxes((found, self._boxes(self.second.predict(image))), iou=self.manifest.nms_iou)
+            found = found[: self.manifest.max_detections]
+        to_prepared = torch.tensor([prepared.shape[1] / width, prepared.shape[0] / height]).repeat(2)
+        boxes = torch.cat((transform.to_image(found[:, :4]) / to_prepared, found[:, 4:]), dim=1)
+        return Look(boxes, prediction.features, transform, to_prepared)
+
+    def _boxes(self, prediction: Prediction) -> Tensor:
+        """[n, 6] on the canvas, after suppression."""
         (found,) = non_max_suppression(
             prediction.decoded,
             score_threshold=self.manifest.score_floor,
             iou_threshold=self.manifest.nms_iou,
             max_detections=self.manifest.max_detections,
         )
-        to_prepared = torch.tensor([prepared.shape[1] / width, prepared.shape[0] / height]).repeat(2)
-        boxes = torch.cat((transform.to_image(found[:, :4]) / to_prepared, found[:, 4:]), dim=1)
-        return Look(boxes, prediction.features, transform, to_prepared)
+        return found
 
     def analyse(self, radiograph: Radiograph) -> ImageFindings:
         """Findings of one radiograph.

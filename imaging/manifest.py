@@ -1,7 +1,8 @@
 """The manifest beside a weight file: what the weights are, how they must be used, and how good they were measured."""
 
 import json
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from imaging.results import OperatingPoint
 MANIFEST_NAME = "manifest.json"
 SHIPPED_WEIGHTS = Path(__file__).resolve().parent / "weights"
 """The folder of the weights that come with the package."""
+ACCURATE_WEIGHTS = SHIPPED_WEIGHTS / "accurate"
+"""The folder of the shipped pair: the same detector and a second one beside it, at more than twice the time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +27,8 @@ class DetectorManifest:
     version: str
     graph: str
     weights: Path
+    """The weight file. The attribute heads and the scope model that belong to it lie in the same folder, which for a
+    pair is not the folder of the manifest."""
     sha256: str
     image_size: int
     """Side of the square canvas in pixels."""
@@ -38,12 +43,21 @@ class DetectorManifest:
     """One sentence on how good the model was measured to be."""
     calibration: ScoreCalibration | None = None
     """Score to probability; None when the release carries none."""
+    companion: "DetectorManifest | None" = None
+    """The second detector of a pair: its boxes are fused with the first one's (`imaging.ensemble`). Graph, weights and
+    digest are its own, everything else is the pair's."""
     document: dict[str, Any]
 
     @property
     def model_id(self) -> str:
-        """``name@version+digest`` with the first eight digits of the weights' SHA-256."""
-        return f"{self.name}@{self.version}+{self.sha256[:8]}"
+        """``name@version+digest`` with the first eight digits of the weights' SHA-256; of both, for a pair."""
+        second = "" if self.companion is None else f".{self.companion.sha256[:8]}"
+        return f"{self.name}@{self.version}+{self.sha256[:8]}{second}"
+
+    @property
+    def heads(self) -> Path:
+        """The folder of the attribute heads and the scope model."""
+        return self.weights.parent
 
 
 def read_manifest(directory: Path | None = None) -> DetectorManifest:
@@ -60,7 +74,7 @@ def read_manifest(directory: Path | None = None) -> DetectorManifest:
     except (OSError, ValueError) as error:
         raise ModelFilesError(f"The detector's {MANIFEST_NAME} cannot be read as JSON.") from error
     try:
-        return _parse(folder, document)
+        return _with_companion(_parse(folder, document), folder)
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFilesError(f"The detector's {MANIFEST_NAME} lacks a required entry: {error}.") from error
 
@@ -87,7 +101,7 @@ def _parse(folder: Path, document: dict[str, Any]) -> DetectorManifest:
         name=document["name"],
         version=document["version"],
         graph=document["graph"],
-        weights=folder / document["weights"],
+        weights=Path(os.path.normpath(folder / document["weights"])),
         sha256=document["sha256"],
         image_size=int(preprocessing["image_size"]),
         pad_value=float(preprocessing["pad_value"]),
@@ -100,6 +114,14 @@ def _parse(folder: Path, document: dict[str, Any]) -> DetectorManifest:
         calibration=ScoreCalibration.from_manifest(document),
         document=document,
     )
+
+
+def _with_companion(manifest: DetectorManifest, folder: Path) -> DetectorManifest:
+    entry = manifest.document.get("companion")
+    if entry is None:
+        return manifest
+    second = replace(manifest, graph=entry["graph"], weights=folder / entry["weights"], sha256=entry["sha256"])
+    return replace(manifest, companion=second)
 
 
 def _optional(value: float | None) -> float | None:

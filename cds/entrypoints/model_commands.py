@@ -105,11 +105,29 @@ def train_operation(
         set_operation(model, data, split_list=split_list, report=_note)
 
 
+@train_app.command("pair")
+def train_pair(
+    data: ImagesOption,
+    out: OutOption,
+    first: Annotated[Path, typer.Option(exists=True, file_okay=False, help="Folder of the detector with the heads.")],
+    second: Annotated[Path, typer.Option(exists=True, file_okay=False, help="Folder of the other detector.")],
+    split_list: SplitListOption = None,
+) -> None:
+    """Put two detectors side by side: their boxes are fused, with operating points and a calibration of their own."""
+    with failures_explained():
+        from imaging.training.pair import make_pair
+
+        make_pair(first, second, data, out, split_list=split_list, report=_note)
+
+
 @train_app.command("scope")
 def train_scope(
     data: ImagesOption,
     model: Annotated[Path, typer.Option("--model", exists=True, file_okay=False, help="Folder of the detector.")],
     others: Annotated[list[Path] | None, typer.Option("--other", exists=True, help="Other hospitals' limbs.")] = None,
+    hands: Annotated[
+        list[Path] | None, typer.Option("--hands", exists=True, help="Bone-age files: more hands.")
+    ] = None,
     negatives: Annotated[
         list[Path] | None, typer.Option("--negative", exists=True, help="File or folder of what must be refused.")
     ] = None,
@@ -118,7 +136,7 @@ def train_scope(
     with failures_explained():
         from imaging.training.scope import fit
 
-        fit(model, data, others=others or (), negatives=negatives or (), report=_note)
+        fit(model, data, others=others or (), hands=hands or (), negatives=negatives or (), report=_note)
 
 
 @train_app.command("bone-age")

@@ -67,7 +67,7 @@ def retrain(
 
 
 def _in_use(kind: Kind) -> Path | None:
-    """Folder of the model in use; None for the shipped one."""
+    """Folder of the model in use, or of the first detector of a pair in use; None for the shipped one."""
     from cds.bootstrap import load_settings
     from cds.learning.model_kinds import ModelKind
     from cds.learning.models import chosen_folder, model_store
@@ -79,7 +79,12 @@ def _in_use(kind: Kind) -> Path | None:
         Kind.HEALING: ModelKind.HEALING,
     }
     settings = load_settings()
-    return chosen_folder(kinds[kind], settings, model_store(settings))
+    folder = chosen_folder(kinds[kind], settings, model_store(settings))
+    if folder is None or kinds[kind] is not ModelKind.DETECTOR:
+        return folder
+    from imaging.manifest import read_manifest
+
+    return read_manifest(folder).heads
 
 
 def _note(line: str) -> None:

@@ -374,10 +374,17 @@ class ModelStore:
 def chosen_folder(kind: ModelKind, settings: Settings, store: ModelStore) -> Path | None:
     """The folder to use: what the settings name, else the store's current model, else None for the shipped one.
 
+    Of detectors, the shipped pair is the shipped one where the settings ask for accuracy.
+
     Raises:
         ModelStoreError: the state cannot be read.
     """
-    return own_folder(kind, settings) or (store.current(kind) if settings.follow_models else None)
+    own = own_folder(kind, settings) or (store.current(kind) if settings.follow_models else None)
+    if own is None and kind is ModelKind.DETECTOR and settings.accurate:
+        from imaging.manifest import ACCURATE_WEIGHTS
+
+        return ACCURATE_WEIGHTS
+    return own
 
 
 def with_current_models(settings: Settings) -> Settings:

@@ -7,8 +7,9 @@ linear rule on features and pixel statistics that tells in-scope radiographs fro
 a closely cropped limb is laid out unlike nearly all others and still is one.
 
 Each figure becomes the share of held-out in-scope radiographs that are at least as strange (a conformal p-value: Vovk,
-Gammerman & Shafer 2005, chapter 2); the smaller one, doubled for having asked twice, is the scope score. A threshold t
-on it therefore refuses at most a share t of in-scope radiographs like those it was fitted on, whatever the network's
+Gammerman & Shafer 2005, chapter 2). Having asked twice costs a weighted Bonferroni correction: the smaller of distance
+share / .2 and rule share / .8 is the scope score, since the rule finds most of what must be refused. A threshold t on
+it therefore refuses at most a share t of in-scope radiographs like those it was fitted on, whatever the network's
 features look like; from another hospital it may be more.
 """
 
@@ -32,6 +33,8 @@ SCOPE_DOCUMENT = "scope.json"
 SCOPE_SCHEMA = "fracture-cds.scope/1"
 CLIP = 8.0
 """Standardised figures are held within this, so that one wild feature cannot decide alone."""
+RULE_WEIGHT = 0.8
+"""What part of the refused share the linear rule may use up; the distance has the rest."""
 TENSORS = ("centre", "spread", "directions", "variances", "weights", "distances", "odds")
 
 
@@ -101,11 +104,18 @@ class ScopeModel:
 
     def scores(self, vectors: Tensor) -> Tensor:
         """[n] scope scores of scope vectors [n, D], 0..1."""
+        return self.shares(*self.figures(vectors))
+
+    def shares(self, distances: Tensor, odds: Tensor) -> Tensor:
+        """[n] scope scores of `figures`, 0..1."""
         shares = [
-            (len(known) - torch.searchsorted(known, found, side="left") + 1) / (len(known) + 1)
-            for known, found in zip((self.distances, self.odds), self.figures(vectors), strict=True)
+            (len(known) - torch.searchsorted(known, found, side="left") + 1) / (len(known) + 1) / weight
+            for known, found, weight in (
+                (self.distances, distances, 1 - RULE_WEIGHT),
+                (self.odds, odds, RULE_WEIGHT),
+            )
         ]
-        return (2 * torch.minimum(*shares)).clamp(max=1.0)
+        return torch.minimum(*shares).clamp(max=1.0)
 
     def score(self, pooled: Tensor, statistics: Tensor) -> float:
         """Share of in-scope radiographs that are at least as strange as this one, 0..1: small means strange.

@@ -90,7 +90,7 @@ class Explainer:
         except (CheckpointError, OSError) as error:
             raise ModelFilesError(f"The detector's weights cannot be used: {error}") from error
         if pattern is None:
-            heads = AttributeModel.load(manifest.weights.parent, manifest.sha256)
+            heads = AttributeModel.load(manifest.heads, manifest.sha256)
             pattern = None if heads is None else TopPattern(heads)
         return cls(manifest, network, pattern=pattern, steps=steps)
 

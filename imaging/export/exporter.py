@@ -68,6 +68,10 @@ def export_detector(
         TrainingDataError: the radiographs cannot be used.
     """
     manifest = read_manifest(model)
+    if manifest.companion is not None:
+        raise ExportError(
+            "A pair of detectors is not exported: a tablet runs one.", remedy="Export the folder of its first detector."
+        )
     side = manifest.image_size if size is None else size
     if side < STRIDE or side % STRIDE:
         raise ExportError(f"A canvas of {side} pixels cannot be exported.", remedy="Give a multiple of 32.")

@@ -9,4 +9,8 @@ Map
 ``metrics``     average precision, image-level measures, operating points, bootstrap intervals.
 ``evaluate``    a folder of labelled radiographs to a table of metrics.
 ``train``       a configuration to weights with their manifest.
+``pair``        two detectors to one release.
+``mining``      what an earlier model tells about the data: hard negatives, boxes for fractures that have none.
+``scope``       what tells limbs from other pictures, which ``scope_pictures`` and ``outside_scope.csv`` name.
+``precision``   bfloat16 where the machine has it.
 """

@@ -237,6 +237,7 @@ def _document(config: "TrainingConfig", collection: Collection, digest: str) -> 
                 "licence": "see the data set's own licence; FracAtlas: CC BY 4.0, doi 10.1038/s41597-023-02432-4",
             },
             "start": _start(config),
+            "teacher": None if config.teacher is None else read_manifest(Path(config.teacher)).model_id,
         },
         "intended_use": INTENDED_USE,
         "validation": "Not yet measured.",
@@ -248,8 +249,9 @@ def _start(config: "TrainingConfig") -> str | dict[str, Any]:
     if config.start_from is not None:
         earlier = read_manifest(Path(config.start_from))
         return {"sha256": earlier.sha256, "training": earlier.document["training"]}
-    if config.graph.endswith("lite0"):
-        return "ImageNet weights of EfficientNet-Lite0 (Apache-2.0) in the backbone, the rest random"
+    backbone = config.graph.rpartition("-")[2]
+    if backbone in ("lite0", "lite2"):
+        return f"ImageNet weights of EfficientNet-{backbone.capitalize()} (Apache-2.0) in the backbone, the rest random"
     return "random weights"
 
 

@@ -3,11 +3,9 @@
 ``fit`` reads, describes (one pass of the network per picture) and writes; ``fit_vectors`` is the arithmetic alone.
 """
 
-import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from io import BytesIO
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +25,16 @@ from imaging.attributes.scope import (
     ScopeModel,
     scope_vector,
 )
+from imaging.decision import SCOPE_REFUSAL
 from imaging.engine import FractureEngine
 from imaging.errors import ImagingError
 from imaging.preprocess import prepare
 from imaging.reader import read_radiograph
-from imaging.training.datasets import LabelledRadiograph, read_collection
+from imaging.training.datasets import LabelledRadiograph
 from imaging.training.errors import TrainingDataError
 from imaging.training.negatives import KINDS
+from imaging.training.scope_pictures import Listed, both_ways, outside_files, picture
+from imaging.training.scope_pictures import hands as read_hands
 from imaging.yolov7.checkpoint import save_weights
 from imaging.yolov7.postprocess import letterbox
 
@@ -69,6 +70,8 @@ class ScopeVectors:
     """[k, D] drawn pictures outside the scope."""
     real: Tensor
     """[r, D] real pictures outside the scope; may be empty."""
+    real_groups: tuple[str, ...] = ()
+    """[r] ``kind/name`` of each: views of one picture are never on both sides of a fold. Empty: none is held out."""
 
 
 def fit(
@@ -76,24 +79,31 @@ def fit(
     data: Path,
     *,
     others: Sequence[Path] = (),
+    hands: Sequence[Path] = (),
     extras: Sequence[Path] = (),
     negatives: Sequence[Path] = (),
     most: int = 900,
-    most_other: int = 150,
+    most_other: int = 400,
+    most_hands: int = 300,
     per_kind: int = 20,
     seed: int = 0,
     report: Report = print,
 ) -> Path:
     """Fit the scope model of the detector in `folder` and write it beside the detector.
 
+    Pictures that `OUTSIDE_LIST` names are no in-scope radiographs, whatever collection they came in, but real pictures
+    outside the scope.
+
     Args:
         folder: weights and manifest of the detector.
         data: its training data; only the split ``train`` is used, or all when there is no list of splits.
         others: further collections of in-scope radiographs, so that other hospitals' limbs are not refused.
+        hands: folders of bone-age files, whose hands are in scope too.
         extras: collections that are fitted on but not counted when the shares are set.
         negatives: files or folders of pictures outside the scope (PNG, JPEG, DICOM of any kind).
         most: radiographs of `data` that are used, drawn at random.
         most_other: the same for each other collection.
+        most_hands: the same for each folder of bone-age files.
         per_kind: drawn pictures of each kind.
         seed: of every draw.
         report: receives progress lines.
@@ -108,14 +118,21 @@ def fit(
     engine = FractureEngine.load(folder, boxes_only=True)
     rng = np.random.default_rng(seed)
     has_list = (data / "split.csv").is_file()
-    inside = _drawn_from(read_collection(data, "train" if has_list else "all").samples, most, rng)
+    listed = Listed()
+    inside = _drawn_from(listed.limbs(data, "train" if has_list else "all"), most, rng)
     for other in others:
-        inside += _drawn_from(read_collection(other).samples, most_other, rng)
-    extra = [one for path in extras for one in _drawn_from(read_collection(path).samples, most_other, rng)]
+        inside += _drawn_from(listed.limbs(other), most_other, rng)
+    extra = [one for path in extras for one in _drawn_from(listed.limbs(path), most_other, rng)]
     report(f"{len(inside)} in-scope radiographs, {len(extra)} more to fit on")
     known, groups = _describe_inside(engine, inside, report)
+    for path in hands:
+        several = [describe(engine, pixels) for pixels in read_hands(path, most_hands)]
+        known += several
+        groups += tuple(f"hand {number}" for number in range(len(several)))
     drawn = [describe(engine, draw(rng)) for draw in KINDS.values() for _ in range(per_kind)]
-    real = [describe(engine, pixels) for pixels in _outside(negatives, report)]
+    outside = [(f"file/{file.name}", pixels) for file, pixels in outside_files(negatives, report)]
+    outside += [(f"{kind}/{file.name}", pixels) for file, kind in listed.outside for pixels in both_ways(picture(file))]
+    real = [describe(engine, pixels) for _, pixels in outside]
     vectors = ScopeVectors(
         inside=torch.stack(known),
         groups=groups,
@@ -123,9 +140,10 @@ def fit(
         pooled_size=len(known[0]) - LENGTH,
         drawn=torch.stack(drawn),
         real=_stacked(real, like=known[0]),
+        real_groups=tuple(group for group, _ in outside),
     )
     model = fit_vectors(vectors, seed=seed)
-    sources = [data.resolve().name, *(path.resolve().name for path in (*others, *extras))]
+    sources = [data.resolve().name, *(path.resolve().name for path in (*others, *hands, *extras))]
     write(folder, model, engine.manifest.sha256, {"in_scope": sources, "per_kind": per_kind, "seed": seed})
     report(f"scope model written; {json.dumps(model.document['fit'])}")
     return folder
@@ -143,20 +161,27 @@ def describe(engine: FractureEngine, pixels: Pixels) -> Tensor:
 def fit_vectors(vectors: ScopeVectors, *, seed: int = 0) -> ScopeModel:
     """Fit on everything; the conformal shares come from folds by group, each judged by a fit on the others.
 
+    The folds deal the real pictures outside the scope as well. ``refused_when_left_out`` in the document counts, by
+    kind, those that are refused at `imaging.decision.SCOPE_REFUSAL` by the fit that had not seen them.
+
     Raises:
         TrainingDataError: fewer than 40 in-scope radiographs, or fewer than two groups.
     """
     if len(vectors.inside) < 40 or len(set(vectors.groups)) < 2:
         raise TrainingDataError("too few in-scope radiographs for a scope model", "give at least 40, of several groups")
     names = sorted(set(vectors.groups))
-    shuffled = np.random.default_rng(seed).permutation(len(names))
-    fold_of = {name: int(rank) % min(FOLDS, len(names)) for name, rank in zip(names, shuffled, strict=True)}
-    folds = torch.tensor([fold_of[group] for group in vectors.groups])
+    count = min(FOLDS, len(names))
+    folds = _deal(vectors.groups, count, seed)
+    real_folds = _deal(vectors.real_groups or ("",) * len(vectors.real), count, seed)
+    if not vectors.real_groups:
+        real_folds = torch.full_like(real_folds, -1)
     distances, odds = torch.zeros(len(folds)), torch.zeros(len(folds))
-    for fold in range(int(folds.max()) + 1):
-        held_out = folds == fold
-        part = _fit_once(vectors, vectors.inside[~held_out])
+    real_figures = torch.zeros(2, len(real_folds))
+    for fold in range(count):
+        held_out, left_out = folds == fold, real_folds == fold
+        part = _fit_once(replace(vectors, real=vectors.real[~left_out]), vectors.inside[~held_out])
         distances[held_out], odds[held_out] = part.figures(vectors.inside[held_out])
+        real_figures[:, left_out] = torch.stack(part.figures(vectors.real[left_out]))
     whole = _fit_once(vectors, vectors.inside)
     counts = {
         "n_in_scope": len(vectors.inside),
@@ -165,10 +190,31 @@ def fit_vectors(vectors: ScopeVectors, *, seed: int = 0) -> ScopeModel:
         "n_drawn": len(vectors.drawn),
         "n_real_outside": len(vectors.real),
     }
-    return ScopeModel(
+    model = ScopeModel(
         **{**whole.tensors(), "distances": distances.sort().values, "odds": odds.sort().values},
         document={"fit": counts},
     )
+    if not vectors.real_groups:
+        return model
+    strange = model.shares(real_figures[0], real_figures[1]) < SCOPE_REFUSAL
+    return replace(model, document={"fit": {**counts, "refused_when_left_out": _by_kind(vectors.real_groups, strange)}})
+
+
+def _deal(groups: Sequence[str], folds: int, seed: int) -> Tensor:
+    """[n] the fold of each member: a whole group falls into one."""
+    names = sorted(set(groups))
+    shuffled = np.random.default_rng(seed).permutation(len(names))
+    fold_of = {name: int(rank) % folds for name, rank in zip(names, shuffled, strict=True)}
+    return torch.tensor([fold_of[group] for group in groups], dtype=torch.int64)
+
+
+def _by_kind(groups: Sequence[str], refused: Tensor) -> dict[str, str]:
+    """``refused of shown`` by the part of each group's name before the slash."""
+    kinds = [group.partition("/")[0] for group in groups]
+    return {
+        kind: f"{sum(bool(one) for one, own in zip(refused, kinds, strict=True) if own == kind)} of {kinds.count(kind)}"
+        for kind in sorted(set(kinds))
+    }
 
 
 def write(folder: Path, model: ScopeModel, detector_sha256: str, notes: dict[str, Any]) -> None:
@@ -257,51 +303,3 @@ def _turned(pixels: Pixels, number: int) -> Pixels:
 
 def _stacked(vectors: Sequence[Tensor], *, like: Tensor) -> Tensor:
     return torch.stack(list(vectors)) if vectors else like.new_zeros((0, len(like)))
-
-
-def _outside(paths: Sequence[Path], report: Report) -> Iterator[Pixels]:
-    """Each readable picture under `paths`, and its mirror image."""
-    files = [file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
-    seen: set[str] = set()
-    for file in files:
-        if not file.is_file() or (digest := hashlib.sha256(file.read_bytes()).hexdigest()) in seen:
-            continue
-        seen.add(digest)
-        try:
-            pixels = picture(file)
-        except ImagingError as error:
-            report(f"{file.name}: left out, {error}")
-            continue
-        yield pixels
-        yield np.ascontiguousarray(pixels[:, ::-1])
-
-
-def picture(file: Path) -> Pixels:
-    """A picture [H, W] in 0..1 as somebody would export it, DICOM of any modality and body part included.
-
-    The reader refuses a chest or a slice by its header, and rightly; the scope model must know their pixels, for the
-    day they come as PNG.
-
-    Raises:
-        ImagingError: the file holds no picture.
-    """
-    data = file.read_bytes()
-    if data[128:132] != b"DICM":
-        return read_radiograph(data).pixels
-    import pydicom
-    from PIL import Image
-
-    try:
-        dataset = pydicom.dcmread(BytesIO(data), force=True)
-        values = np.asarray(dataset.pixel_array)
-    except Exception as error:  # pydicom answers damaged or foreign files with almost any exception
-        raise TrainingDataError(f"{file.name} holds no picture that can be decoded", "leave the file out") from error
-    if int(dataset.get("NumberOfFrames") or 1) > 1:
-        values = values[0]
-    if values.ndim == 2:
-        low, high = np.percentile(values, [1, 99.5])
-        grey = np.clip((values - low) / max(float(high - low), 1e-9), 0, 1)
-        values = 255 * (1 - grey if dataset.get("PhotometricInterpretation") == "MONOCHROME1" else grey)
-    buffer = BytesIO()
-    Image.fromarray(values.astype(np.uint8)).save(buffer, "PNG")
-    return read_radiograph(buffer.getvalue()).pixels

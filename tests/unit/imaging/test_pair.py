@@ -1,0 +1,137 @@
+"""Two released detectors side by side: made, loaded, asked, measured; and what is refused."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cds.bootstrap import load_image_engine, load_settings
+from cds.learning.models import with_current_models
+from imaging.engine import FractureEngine
+from imaging.ensemble import fuse_boxes
+from imaging.explanation.explainer import Explainer
+from imaging.export.errors import ExportError
+from imaging.export.exporter import EdgeFormat, export_detector
+from imaging.manifest import ACCURATE_WEIGHTS, read_manifest
+from imaging.preprocess import prepare
+from imaging.training import evaluate
+from imaging.training.errors import TrainingDataError
+from imaging.training.pair import make_pair
+from imaging.yolov7.postprocess import letterbox, non_max_suppression
+from tests.support.radiographs import write_fracatlas, write_weights
+
+HELD_OUT = {"split": "train", "folds": 3, "development_fold": 0}
+
+
+def detector(folder: Path, *, seed: int, image_size: int = 64, development_fold: int = 0) -> Path:
+    """A random detector that says which radiographs it held out."""
+    write_weights(folder, seed=seed, image_size=image_size)
+    manifest = folder / "manifest.json"
+    document = json.loads(manifest.read_text())
+    document["schema"] = "fracture-cds.detector/1"
+    document["training"] = {"config": HELD_OUT | {"development_fold": development_fold}}
+    manifest.write_text(json.dumps(document))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    return write_fracatlas(tmp_path_factory.mktemp("data") / "fa")
+
+
+@pytest.fixture(scope="module")
+def made(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    """(first, second, pair) folders."""
+    root = tmp_path_factory.mktemp("detectors")
+    first, second = detector(root / "first", seed=1), detector(root / "second", seed=2)
+    return first, second, make_pair(first, second, data, first / "accurate", report=lambda _: None)
+
+
+def test_a_pair_finds_what_its_parts_find_together(made: tuple[Path, Path, Path]) -> None:
+    pixels = np.random.default_rng(0).random((90, 60), dtype=np.float32)
+    one, other, both = (FractureEngine.load(folder, runtime="torch", threads=1) for folder in made)
+    canvas, _ = letterbox(prepare(pixels), 64, pad_value=0.0)
+    image = torch.from_numpy(canvas).expand(1, 3, -1, -1)
+    found = [
+        non_max_suppression(
+            engine.runtime.predict(image).decoded, score_threshold=0.0001, iou_threshold=0.45, max_detections=50
+        )[0]
+        for engine in (one, other)
+    ]
+    wanted = fuse_boxes(found, iou=0.45)[:50]
+    assert len(wanted) > 5
+    torch.testing.assert_close(both.detect(pixels)[:, 4], wanted[:, 4], rtol=1e-4, atol=1e-6)
+
+
+def test_a_pair_has_a_name_and_operating_points_of_its_own(made: tuple[Path, Path, Path]) -> None:
+    first, second, pair = map(read_manifest, made)
+    assert pair.companion is not None and pair.companion.sha256 == second.sha256
+    assert pair.model_id.endswith(f"+{first.sha256[:8]}.{second.sha256[:8]}")
+    assert pair.model_id not in (first.model_id, second.model_id)
+    assert pair.heads == made[0]
+    assert pair.document["development"]["n"] == 4
+    assert pair.high_sensitivity.threshold != first.high_sensitivity.threshold
+
+
+def test_a_pair_is_measured_like_any_detector(made: tuple[Path, Path, Path], data: Path) -> None:
+    result = evaluate.run(data, "val", model=made[2], runtime="torch", rounds=5)
+    assert result["model"] == read_manifest(made[2]).model_id and "map50" in result["metrics"]
+
+
+def test_a_pair_moves_with_its_first_detector(made: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    moved = shutil.copytree(made[0], tmp_path / "elsewhere")
+    engine = FractureEngine.load(moved / "accurate", runtime="torch", threads=1)
+    assert engine.manifest.heads == moved and engine.second is not None
+
+
+def test_a_pair_lies_inside_its_first_detector(made: tuple[Path, Path, Path], data: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingDataError, match="inside the folder"):
+        make_pair(made[0], made[1], data, tmp_path / "out", report=lambda _: None)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_does_not_fit_is_no_pair(made: tuple[Path, Path, Path], data: Path, tmp_path: Path) -> None:
+    first, second, pair = made
+    larger = detector(tmp_path / "larger", seed=3, image_size=96)
+    elsewhere = detector(tmp_path / "elsewhere", seed=4, development_fold=1)
+    for other, why in ((first, "same weights"), (larger, "differ in preprocessing"), (elsewhere, "held out different")):
+        with pytest.raises(TrainingDataError, match=why):
+            make_pair(first, other, data, first / "other", report=lambda _: None)
+    with pytest.raises(TrainingDataError, match="two single detectors"):
+        make_pair(first, pair, data, first / "other", report=lambda _: None)
+    assert not (first / "other").exists()
+    assert second.is_dir()
+
+
+def test_a_pair_is_not_exported(made: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="pair"):
+        export_detector(EdgeFormat.ONNX, tmp_path, model=made[2])
+
+
+def test_a_pair_is_explained_by_its_first_detector(made: tuple[Path, Path, Path]) -> None:
+    assert Explainer.load(made[2]).manifest.sha256 == read_manifest(made[0]).sha256
+
+
+def test_who_asks_for_accuracy_gets_the_shipped_pair() -> None:
+    settings = with_current_models(load_settings(accurate=True, follow_models=False))
+    assert settings.detector_dir == ACCURATE_WEIGHTS
+    assert load_image_engine(settings, settings.detector_dir).model_id == read_manifest(ACCURATE_WEIGHTS).model_id
+    plain = with_current_models(load_settings(follow_models=False))
+    assert plain.detector_dir is None
+
+
+def test_a_detector_of_ones_own_is_mirrored_instead(made: tuple[Path, Path, Path]) -> None:
+    settings = with_current_models(load_settings(accurate=True, follow_models=False, detector_dir=made[1]))
+    assert settings.detector_dir == made[1]
+    engine = load_image_engine(settings, made[1])
+    assert isinstance(engine, FractureEngine) and engine.runtime.name.endswith("flip-averaged")
+
+
+def test_the_shipped_pair_begins_with_the_shipped_detector() -> None:
+    pair, shipped = read_manifest(ACCURATE_WEIGHTS), read_manifest()
+    assert pair.sha256 == shipped.sha256 and pair.weights == shipped.weights
+    assert pair.document["training"] == shipped.document["training"]
