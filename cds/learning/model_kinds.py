@@ -127,6 +127,8 @@ def _detector(folder: Path) -> str:
 
     manifest = read_manifest(folder)
     _same(manifest.weights, manifest.sha256)
+    if manifest.companion is not None:
+        _same(manifest.companion.weights, manifest.companion.sha256)
     return manifest.model_id
 
 

@@ -36,7 +36,7 @@ from imaging.training.datasets import LabelledRadiograph, read_collection
 from imaging.training.splits import part_of, read_list
 from imaging.training.train import imagenet_state
 from imaging.yolov7 import GRAPHS, Yolov7, build, load_weights, ota_loss, plain_loss, save_weights
-from imaging.yolov7.efficientnet_lite import EfficientNetLite0, fold_imagenet_state
+from imaging.yolov7.efficientnet_lite import EfficientNetLite, fold_imagenet_state
 
 LARGEST_GRADIENT = 10.0
 """Euclidean norm to which a step's gradient is scaled down."""
@@ -131,14 +131,14 @@ def make_network(settings: FederationSettings, *, start_from: Path | None = None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         network = build(plan.graph, num_classes=1, width=plan.width)
-    backbone = next((module for module in network.modules() if isinstance(module, EfficientNetLite0)), None)
+    backbone = next((module for module in network.modules() if isinstance(module, EfficientNetLite)), None)
     if plan.base == "release":
         if start_from is None:
             raise SettingsRefusedError("the base is a release, and none was given", remedy="Give --start-from.")
         manifest = read_manifest(start_from)
         network.load_state_dict(load_weights(manifest.weights, sha256=manifest.sha256)[0])
     elif plan.base == "imagenet" and backbone is not None:
-        backbone.load_state_dict(fold_imagenet_state(imagenet_state()))
+        backbone.load_state_dict(fold_imagenet_state(imagenet_state(type(backbone))))
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(_is_trained(network, name, plan))
     return network
