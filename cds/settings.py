@@ -60,7 +60,7 @@ class Settings(BaseSettings):
     runtime: Runtime = Runtime.AUTO
     """What runs the network."""
     accurate: bool = False
-    """Ask the shipped pair of detectors instead of the shipped detector: more than twice the time. A detector of one's
+    """Ask the shipped pair of detectors instead of the shipped detector: about twice the time. A detector of one's
     own, named or promoted, is shown every radiograph a second time, mirrored, and averaged: twice the time."""
     threads: Annotated[int, Field(ge=1, le=256)] | None = None
     """CPU threads for one analysis; None lets the runtime decide."""

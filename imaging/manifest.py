@@ -16,7 +16,7 @@ MANIFEST_NAME = "manifest.json"
 SHIPPED_WEIGHTS = Path(__file__).resolve().parent / "weights"
 """The folder of the weights that come with the package."""
 ACCURATE_WEIGHTS = SHIPPED_WEIGHTS / "accurate"
-"""The folder of the shipped pair: the same detector and a second one beside it, at more than twice the time."""
+"""The folder of the shipped pair: the same detector and a second one beside it, at about twice the time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

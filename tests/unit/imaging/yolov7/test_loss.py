@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 from torch import Tensor
+from torchvision.ops import box_convert, box_iou
 
 from imaging.yolov7 import (
     YOLOV7_GAINS,
@@ -286,7 +287,11 @@ def test_a_tiny_network_learns_two_images() -> None:
         found = non_max_suppression(network.decode(network(images)), score_threshold=0.5)
     for number in range(2):
         wanted = targets[targets[:, 0] == number]
-        assert sorted(found[number][:, 5].tolist()) == sorted(wanted[:, 1].tolist())
+        assert set(found[number][:, 5].tolist()) == set(wanted[:, 1].tolist())
+        # The best box of each class lies on its target; a second one beside it depends on how a processor rounds.
+        for target in wanted:
+            best = found[number][found[number][:, 5] == target[1]][:1, :4]
+            assert float(box_iou(best, box_convert(target[None, 2:] * 64, "cxcywh", "xyxy"))) > 0.4
 
 
 def test_candidate_search_lists_every_naive_candidate() -> None:
