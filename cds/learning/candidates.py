@@ -43,7 +43,7 @@ def check_parts(question: Question, current: Path | None, candidate: Path) -> No
         InputError: it is a pair; it lacks a part, so that with it the service would, for instance, no longer refuse
             other pictures; or the question asked of it is not the one about what changed.
     """
-    if question.kind is not ModelKind.DETECTOR or current is None:
+    if question.kind is not ModelKind.DETECTOR:
         return
     from imaging.manifest import read_manifest
 
@@ -52,6 +52,8 @@ def check_parts(question: Question, current: Path | None, candidate: Path) -> No
             "The candidate is a pair of detectors; the store keeps single ones.",
             remedy="Promote its first detector, or name the pair's folder in FRACTURE_CDS_DETECTOR_DIR.",
         )
+    if current is None:
+        return
     current = read_manifest(current).heads
     lacking = [name for name in DETECTOR_PARTS if (current / name).is_file() and not (candidate / name).is_file()]
     if lacking:

@@ -48,21 +48,32 @@ class PatternAnswer(Protocol):
 
 
 class Explainer:
-    """Heat maps for the detections of one set of weights, in torch on the network as it was trained, unfused."""
+    """Heat maps for the detections of one set of weights, in torch on the network as it was trained, unfused.
+
+    A detection of a pair is traced back through the one of the two networks that is surer of it.
+    """
 
     def __init__(
-        self, manifest: DetectorManifest, network: Yolov7, *, pattern: PatternAnswer | None = None, steps: int = STEPS
+        self,
+        manifest: DetectorManifest,
+        network: Yolov7,
+        *,
+        companion: Yolov7 | None = None,
+        pattern: PatternAnswer | None = None,
+        steps: int = STEPS,
     ) -> None:
         """An explainer of a network.
 
         Args:
             manifest: preprocessing of the network.
             network: in evaluation mode, with a graph that names its feature layers.
+            companion: the other network of a pair, likewise.
             pattern: the pattern head to explain beside the detection, if any.
             steps: points that integrated gradients takes.
         """
         self.manifest = manifest
         self.network = network
+        self.companion = companion
         self.pattern = pattern
         self.steps = steps
 
@@ -87,12 +98,13 @@ class Explainer:
         manifest = weights if isinstance(weights, DetectorManifest) else read_manifest(weights)
         try:
             network = load_network(manifest)
+            companion = None if manifest.companion is None else load_network(manifest.companion)
         except (CheckpointError, OSError) as error:
             raise ModelFilesError(f"The detector's weights cannot be used: {error}") from error
         if pattern is None:
             heads = AttributeModel.load(manifest.heads, manifest.sha256)
             pattern = None if heads is None else TopPattern(heads)
-        return cls(manifest, network, pattern=pattern, steps=steps)
+        return cls(manifest, network, companion=companion, pattern=pattern, steps=steps)
 
     def explain(self, pixels: NDArray[np.float32], detection: FractureDetection) -> Explanation:
         """The heat maps of one detection.
@@ -110,7 +122,7 @@ class Explainer:
     def explain_all(
         self, pixels: NDArray[np.float32], detections: Sequence[FractureDetection], *, limit: int = MAX_EXPLAINED
     ) -> tuple[Explanation, ...]:
-        """The heat maps of the first detections, from one forward pass and a few more for each.
+        """The heat maps of the first detections, from one forward pass of each network and a few more for each of them.
 
         Args:
             pixels: [H, W] in 0..1, bone bright, as the detections were made from.
@@ -122,8 +134,13 @@ class Explainer:
         """
         if not detections or limit < 1:
             return ()
-        traced = TracedRadiograph(self, pixels)
-        return tuple(traced.explain(place, one) for place, one in enumerate(detections[:limit]))
+        traced = self.trace(pixels)
+        return tuple(_explained(traced, place, one) for place, one in enumerate(detections[:limit]))
+
+    def trace(self, pixels: NDArray[np.float32]) -> "tuple[TracedRadiograph, ...]":
+        """A radiograph [H, W] in 0..1 on its way through the network; through both, for a pair."""
+        networks = [self.network, *([] if self.companion is None else [self.companion])]
+        return tuple(TracedRadiograph(self, pixels, network) for network in networks)
 
     def explain_findings(self, radiograph: Radiograph, findings: ImageFindings) -> tuple[Explanation, ...]:
         """The heat maps of the first detections of one radiograph, at most `MAX_EXPLAINED`.
@@ -137,19 +154,20 @@ class Explainer:
 class TracedRadiograph:
     """One radiograph on its way through a network, with all that gradients need."""
 
-    def __init__(self, explainer: Explainer, pixels: NDArray[np.float32]) -> None:
-        """Run the network once, keeping its graph."""
+    def __init__(self, explainer: Explainer, pixels: NDArray[np.float32], network: Yolov7 | None = None) -> None:
+        """Run a network of the explainer once, the first one by default, keeping its graph."""
         manifest = explainer.manifest
         prepared = prepare(pixels)
         canvas, self.transform = letterbox(prepared, manifest.image_size, pad_value=manifest.pad_value)
         self.explainer = explainer
+        self.network = network or explainer.network
         self.shape = (pixels.shape[0], pixels.shape[1])
         self.canvas = torch.from_numpy(canvas).expand(1, 3, -1, -1).contiguous()
         with torch.enable_grad():
-            raw, self.features = explainer.network.forward_with_features(self.canvas.clone().requires_grad_())
+            raw, self.features = self.network.forward_with_features(self.canvas.clone().requires_grad_())
             self.log_scores = log_scores(raw)[0]
         with torch.no_grad():
-            decoded = explainer.network.decode(raw)[0, :, :4]
+            decoded = self.network.decode(raw)[0, :, :4]
         self.boxes = box_convert(decoded, "cxcywh", "xyxy")
 
     def box_on_canvas(self, box: BoxPx) -> Tensor:
@@ -161,33 +179,51 @@ class TracedRadiograph:
     def prediction_of(self, detection: FractureDetection) -> int:
         """Index of the prediction that made a detection's box: of those that overlap it best, the nearest in score.
 
+        Box and score of a pair's detection are means of both networks' answers: of those that overlap it, the surest.
+
         Raises:
             ExplanationError: no prediction overlaps it enough.
         """
+        overlap = self._overlap(detection.box)
+        if float(overlap.max()) < SAME_BOX_IOU:
+            raise ExplanationError("No prediction of these weights made the detection's box.")
+        scores = self.log_scores.detach().exp()
+        if self.explainer.companion is not None:
+            return int(torch.where(overlap >= SAME_BOX_IOU, scores, -1.0).argmax())
+        return int((overlap - (scores - detection.score).abs()).argmax())
+
+    def sureness(self, detection: FractureDetection) -> float:
+        """Score, 0..1, of the surest prediction that overlaps a detection's box enough; 0 where none does."""
+        scores = self.log_scores.detach().exp()
+        return float(torch.where(self._overlap(detection.box) >= SAME_BOX_IOU, scores, 0.0).max())
+
+    def _overlap(self, box: BoxPx) -> Tensor:
+        """[predictions] overlap (IoU, 0..1) with a box."""
         left, top = self.transform.pad
         sides = [side * scale for side, scale in zip(self.transform.image_size, self.transform.scale, strict=True)]
         # Reported boxes are clipped to the radiograph: so must be those they are compared with.
         low = torch.tensor([left, top, left, top], dtype=torch.float32)
         high = low + torch.tensor(sides * 2, dtype=torch.float32)
         clipped = torch.minimum(torch.maximum(self.boxes, low), high)
-        overlap = box_iou(self.box_on_canvas(detection.box)[None], clipped)[0]
-        if float(overlap.max()) < SAME_BOX_IOU:
-            raise ExplanationError("No prediction of these weights made the detection's box.")
-        distance = (self.log_scores.detach().exp() - detection.score).abs()
-        return int((overlap - distance).argmax())
+        overlap: Tensor = box_iou(self.box_on_canvas(box)[None], clipped)
+        return overlap[0]
 
-    def explain(self, place: int, detection: FractureDetection) -> Explanation:
-        """The heat maps of one detection, Grad-CAM first."""
-        prediction = self.prediction_of(detection)
-        box = detection.box
-        maps = [
-            self._map(MapMethod.GRAD_CAM, MapTarget.DETECTION, self.cam(prediction), box),
-            self._map(MapMethod.INTEGRATED_GRADIENTS, MapTarget.DETECTION, self.saliency(prediction), box),
-        ]
-        heat = self.pattern_cam(box)
-        if heat is not None:
-            maps.append(self._map(MapMethod.GRAD_CAM, MapTarget.PATTERN, heat, box))
-        return Explanation(detection=place, maps=tuple(maps))
+    def explain(self, detection: FractureDetection) -> tuple[HeatMap, HeatMap]:
+        """The heat maps of one detection's score, Grad-CAM first.
+
+        Raises:
+            ExplanationError: no prediction of this network made the detection's box.
+        """
+        prediction, box = self.prediction_of(detection), detection.box
+        return (
+            self.placed(MapMethod.GRAD_CAM, MapTarget.DETECTION, self.cam(prediction), box),
+            self.placed(MapMethod.INTEGRATED_GRADIENTS, MapTarget.DETECTION, self.saliency(prediction), box),
+        )
+
+    def explain_pattern(self, detection: FractureDetection) -> tuple[HeatMap, ...]:
+        """The heat map of the pattern head's answer about one detection; none without such a head."""
+        heat = self.pattern_cam(detection.box)
+        return () if heat is None else (self.placed(MapMethod.GRAD_CAM, MapTarget.PATTERN, heat, detection.box),)
 
     def cam(self, prediction: int) -> Tensor:
         """Grad-CAM [S, S] of the score of one prediction."""
@@ -205,7 +241,7 @@ class TracedRadiograph:
         """Integrated gradients [S, S] of the score of one prediction."""
 
         def answer(canvases: Tensor) -> Tensor:
-            return log_scores(self.explainer.network(canvases))[:, prediction]
+            return log_scores(self.network(canvases))[:, prediction]
 
         return integrated_gradients(answer, self.canvas, steps=self.explainer.steps)
 
@@ -221,7 +257,8 @@ class TracedRadiograph:
         highest = float(placed.max())
         return np.asarray(placed / highest, dtype=np.float32) if highest > 0.0 else placed
 
-    def _map(self, method: MapMethod, target: MapTarget, heat: Tensor, box: BoxPx) -> HeatMap:
+    def placed(self, method: MapMethod, target: MapTarget, heat: Tensor, box: BoxPx) -> HeatMap:
+        """A map [S, S] of the canvas as it is shown, with its hottest place and its share in the box."""
         placed = self.on_radiograph(heat)
         total = float(placed.sum())
         if total <= 0.0:
@@ -235,3 +272,14 @@ class TracedRadiograph:
             peak=PointPx(x=float(column) + 0.5, y=float(row) + 0.5),
             share_in_box=min(1.0, float(inside.sum()) / total),
         )
+
+
+def surest(traced: Sequence[TracedRadiograph], detection: FractureDetection) -> TracedRadiograph:
+    """Of the networks of a pair, the one that is surer of a detection; of a single one, that one."""
+    return max(traced, key=lambda one: one.sureness(detection))
+
+
+def _explained(traced: Sequence[TracedRadiograph], place: int, detection: FractureDetection) -> Explanation:
+    """The maps of one detection: its score by the network that is surer of it, its pattern by the first's features."""
+    maps = (*surest(traced, detection).explain(detection), *traced[0].explain_pattern(detection))
+    return Explanation(detection=place, maps=maps)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from imaging.explanation.explainer import Explainer, TracedRadiograph
+from imaging.explanation.explainer import Explainer, TracedRadiograph, surest
 from imaging.explanation.results import MapMethod
 from imaging.results import FractureDetection
 from imaging.yolov7 import build
@@ -37,9 +37,9 @@ def sanity_check(
         Spearman's rank correlation over the radiograph, -1..1: near 0 the map depends on what was learnt, near 1 it
         does not. 0 when the random network gives an empty map.
     """
-    trained = TracedRadiograph(explainer, pixels)
+    trained = surest(explainer.trace(pixels), detection)
     prediction = trained.prediction_of(detection)
-    network = explainer.network
+    network = trained.network
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         fresh = build(network.graph, network.num_classes, anchors=network.anchors).eval().requires_grad_(False)

@@ -16,7 +16,7 @@ from imaging.training.datasets import LabelledRadiograph, read_collection
 from imaging.training.errors import TrainingDataError
 
 OUTSIDE_LIST = Path(__file__).resolve().parent / "outside_scope.csv"
-"""Pictures in the documented collections that a look at all of them found to be chests, skulls, spines or slices."""
+"""Pictures that a look at every ``bb_`` file of ``fracture_types`` found to be chests, skulls, spines or slices."""
 
 Pixels = NDArray[np.float32]
 Report = Callable[[str], None]

@@ -301,10 +301,11 @@ def _extra_samples(data: Path, config: TrainingConfig, report: Callable[[str], N
 def _self_labelled(data: Path, config: TrainingConfig, report: Callable[[str], None]) -> list[LabelledRadiograph]:
     """Fractured samples without boxes of the folders named for it, with the boxes that the earlier model is sure of."""
     from imaging.training.mining import label
+    from imaging.training.scope_pictures import Listed
 
     samples: list[LabelledRadiograph] = []
     for name in config.self_labelled:
-        unboxed = [one for one in read_collection(data.resolve().parent / name).samples if not one.boxes_known]
+        unboxed = [one for one in Listed().limbs(data.resolve().parent / name) if not one.boxes_known]
         labelled = label(unboxed, _teacher(config, "self_labelled"), config.self_label_score)
         report(f"{len(labelled)} of {len(unboxed)} radiographs without boxes labelled by the earlier model in {name}")
         samples += labelled

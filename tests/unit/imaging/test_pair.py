@@ -12,11 +12,13 @@ from cds.bootstrap import load_image_engine, load_settings
 from cds.learning.models import with_current_models
 from imaging.engine import FractureEngine
 from imaging.ensemble import fuse_boxes
-from imaging.explanation.explainer import Explainer
+from imaging.errors import ExplanationError
+from imaging.explanation.explainer import Explainer, surest
 from imaging.export.errors import ExportError
 from imaging.export.exporter import EdgeFormat, export_detector
 from imaging.manifest import ACCURATE_WEIGHTS, read_manifest
 from imaging.preprocess import prepare
+from imaging.results import BoxPx, FractureCall, FractureDetection
 from imaging.training import evaluate
 from imaging.training.errors import TrainingDataError
 from imaging.training.pair import make_pair
@@ -112,8 +114,33 @@ def test_a_pair_is_not_exported(made: tuple[Path, Path, Path], tmp_path: Path) -
         export_detector(EdgeFormat.ONNX, tmp_path, model=made[2])
 
 
-def test_a_pair_is_explained_by_its_first_detector(made: tuple[Path, Path, Path]) -> None:
-    assert Explainer.load(made[2]).manifest.sha256 == read_manifest(made[0]).sha256
+def test_a_pair_is_explained_by_the_network_that_is_surer(made: tuple[Path, Path, Path]) -> None:
+    explainer = Explainer.load(made[2], steps=1)
+    pixels = np.random.default_rng(0).random((64, 64), dtype=np.float32)
+    for index in range(2):
+        traced = explainer.trace(pixels)
+        sees, blind = traced[index], traced[1 - index]
+        blind.log_scores = torch.full_like(blind.log_scores, -torch.inf)
+        boxes = sees.transform.to_image(sees.boxes)
+        inside = (boxes.amin(dim=1) >= 0) & (boxes.amax(dim=1) <= 64)
+        best = int(torch.where(inside, sees.log_scores.detach(), -torch.inf).argmax())
+        x1, y1, x2, y2 = boxes[best].tolist()
+        score = float(sees.log_scores[best].detach().exp())
+        seen = FractureDetection(
+            box=BoxPx(x1=x1, y1=y1, x2=x2, y2=y2), score=score / 2, call=FractureCall.SUSPECTED, label="fracture"
+        )
+        assert surest(traced, seen) is sees
+        assert sees.sureness(seen) >= score and blind.sureness(seen) == 0.0
+        maps = explainer.explain(pixels, seen).maps
+        assert len(maps) == 2 and all(one.heat.shape == pixels.shape for one in maps)
+
+
+def test_what_neither_network_of_a_pair_saw_is_not_explained(made: tuple[Path, Path, Path]) -> None:
+    stray = FractureDetection(
+        box=BoxPx(x1=0.0, y1=0.0, x2=0.5, y2=0.5), score=0.5, call=FractureCall.SUSPECTED, label="fracture"
+    )
+    with pytest.raises(ExplanationError):
+        Explainer.load(made[2], steps=1).explain(np.zeros((64, 64), dtype=np.float32), stray)
 
 
 def test_who_asks_for_accuracy_gets_the_shipped_pair() -> None:

@@ -14,7 +14,7 @@ from cds.learning.model_kinds import Question
 from cds.learning.provenance import Provenance
 from cds.learning.scored import Answer
 from imaging.attributes.manifest import read_attribute_manifest
-from imaging.manifest import SHIPPED_WEIGHTS
+from imaging.manifest import ACCURATE_WEIGHTS, SHIPPED_WEIGHTS
 
 
 def detector_folder(folder: Path, weights: bytes, parts: dict[str, str]) -> Path:
@@ -45,6 +45,12 @@ def test_new_heads_on_the_same_detector_are_a_question_of_their_own(tmp_path: Pa
         check_parts(Question.DETECTOR, current, candidate)
     assert "--kind fracture-type" in refused.value.remedy
     check_parts(Question.FRACTURE_TYPE, current, candidate)
+
+
+@pytest.mark.parametrize("current", [None, SHIPPED_WEIGHTS])
+def test_a_pair_is_no_candidate(current: Path | None) -> None:
+    with pytest.raises(InputError, match="pair of detectors"):
+        check_parts(Question.DETECTOR, current, ACCURATE_WEIGHTS)
 
 
 @pytest.mark.parametrize(("weights", "part"), [(b"b", "detector"), (b"a", "scope model")])
