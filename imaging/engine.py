@@ -17,7 +17,7 @@ from imaging.attributes.pooling import pool_image, pool_statistics
 from imaging.attributes.scope import ScopeModel
 from imaging.calibration import ScoreKind
 from imaging.decision import decide
-from imaging.ensemble import fuse_boxes
+from imaging.ensemble import fuse_boxes, join_features
 from imaging.errors import ModelFilesError
 from imaging.geometry.measurement import NOT_AMONG_BEST, measure, not_measured
 from imaging.labels import DETECTOR_CLASSES
@@ -55,7 +55,10 @@ class Look:
     boxes: Tensor
     """[n, 6]: xyxy in pixels of the radiograph, score 0..1, class; by falling score."""
     features: tuple[Tensor, ...]
-    """The backbone's maps [1, C, S/s, S/s] at strides 8, 16, 32; empty for a graph that names none."""
+    """The backbone's maps [1, C, S/s, S/s] at strides 8, 16, 32, of a pair the first one's, which the scope model
+    reads; empty for a graph that names none."""
+    joint: tuple[Tensor, ...]
+    """The same of all the detector's backbones side by side; as `features` for a single detector."""
     transform: LetterboxTransform
     """From the prepared radiograph to the canvas and back."""
     to_prepared: Tensor
@@ -124,7 +127,7 @@ class FractureEngine:
         attributes: AttributeModel | None = None
         scope: ScopeModel | None = None
         if not boxes_only:
-            attributes = AttributeModel.load(manifest.heads, manifest.sha256)
+            attributes = AttributeModel.of(manifest)
             scope = ScopeModel.load(manifest.heads, manifest.sha256)
         second: Runtime | None = None
         try:
@@ -160,13 +163,14 @@ class FractureEngine:
         canvas, transform = letterbox(prepared, self.manifest.image_size, pad_value=self.manifest.pad_value)
         image = torch.from_numpy(canvas).expand(1, 3, -1, -1)
         prediction = self.runtime.predict(image)
-        found = self._boxes(prediction)
+        found, joint = self._boxes(prediction), prediction.features
         if self.second is not None:
-            found = fuse_boxes((found, self._boxes(self.second.predict(image))), iou=self.manifest.nms_iou)
-            found = found[: self.manifest.max_detections]
+            beside = self.second.predict(image)
+            found = fuse_boxes((found, self._boxes(beside)), iou=self.manifest.nms_iou)[: self.manifest.max_detections]
+            joint = join_features((joint, beside.features))
         to_prepared = torch.tensor([prepared.shape[1] / width, prepared.shape[0] / height]).repeat(2)
         boxes = torch.cat((transform.to_image(found[:, :4]) / to_prepared, found[:, 4:]), dim=1)
-        return Look(boxes, prediction.features, transform, to_prepared)
+        return Look(boxes, prediction.features, joint, transform, to_prepared)
 
     def _boxes(self, prediction: Prediction) -> Tensor:
         """[n, 6] on the canvas, after suppression."""
@@ -226,9 +230,10 @@ class FractureEngine:
 
     def _statistics(self, look: Look) -> Tensor | None:
         """What the attribute heads read; None without heads or features."""
-        if self.attributes is None or not look.features:
+        if self.attributes is None:
             return None
-        return pool_statistics(look.features, look.transform)
+        features = look.joint if self.attributes.reads_pair else look.features
+        return pool_statistics(features, look.transform) if features else None
 
     def _attributes(self, statistics: Tensor | None) -> ImageAttributes | None:
         if self.attributes is None or statistics is None:

@@ -10,6 +10,18 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 
+def join_features(found: Sequence[Sequence[Tensor]]) -> tuple[Tensor, ...]:
+    """Feature maps of several backbones side by side, as one with all their channels.
+
+    Args:
+        found: per backbone its maps [B, C, S/s, S/s], one per stride, the strides alike; empty when it names none.
+
+    Returns:
+        One map [B, C + C' + ..., S/s, S/s] per stride; empty when a backbone names none.
+    """
+    return tuple(torch.cat(level, dim=1) for level in zip(*found, strict=True)) if all(found) else ()
+
+
 def fuse_boxes(found: Sequence[Tensor], *, iou: float) -> Tensor:
     """Weighted boxes fusion (Solovyev, Wang & Gabruseva, Image and Vision Computing 2021, arXiv 1910.13302).
 

@@ -17,6 +17,8 @@ SHIPPED_WEIGHTS = Path(__file__).resolve().parent / "weights"
 """The folder of the weights that come with the package."""
 ACCURATE_WEIGHTS = SHIPPED_WEIGHTS / "accurate"
 """The folder of the shipped pair: the same detector and a second one beside it, at about twice the time."""
+PAIR_MARK = "+"
+"""Stands between the digests of the two networks of a pair."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +57,13 @@ class DetectorManifest:
         return f"{self.name}@{self.version}+{self.sha256[:8]}{second}"
 
     @property
+    def digest(self) -> str:
+        """SHA-256 of the weights whose features heads may read; of both, joined by a plus sign, for a pair."""
+        return self.sha256 if self.companion is None else f"{self.sha256}{PAIR_MARK}{self.companion.sha256}"
+
+    @property
     def heads(self) -> Path:
-        """The folder of the attribute heads and the scope model."""
+        """The folder of the attribute heads and the scope model; of a pair's first detector, for a pair."""
         return self.weights.parent
 
 

@@ -24,7 +24,7 @@ class AttributeManifest:
     weights: Path
     sha256: str
     detector_sha256: str
-    """Digest of the detector whose features the heads read."""
+    """Digest of the detector whose features the heads read, `imaging.manifest.DetectorManifest.digest`."""
     patterns: tuple[FracturePattern, ...]
     limbs: tuple[LimbGroup, ...]
     views: tuple[View, ...]

@@ -13,6 +13,7 @@ from imaging.attributes.pooling import pool_statistics
 from imaging.calibration import log_odds
 from imaging.errors import ModelFilesError
 from imaging.labels import FracturePattern
+from imaging.manifest import PAIR_MARK, DetectorManifest
 from imaging.results import ImageAttributes, PatternEstimate
 from imaging.yolov7.checkpoint import CheckpointError, load_weights
 from imaging.yolov7.postprocess import LetterboxTransform
@@ -41,12 +42,32 @@ class AttributeModel:
                 raise ValueError(f"the head {name} has {len(head.bias)} answers, expected {counts.get(name, 1)}")
 
     @classmethod
+    def of(cls, detector: DetectorManifest) -> Self | None:
+        """The heads of a detector, or None when there are none.
+
+        For a pair these are its own, fitted on the features of both networks; when it has none, its first detector's.
+
+        Raises:
+            ModelFilesError: the files are damaged, or belong to another detector.
+        """
+        if detector.companion is not None:
+            own = cls.load(detector.companion.weights.parent, detector.digest)
+            if own is not None:
+                return own
+        return cls.load(detector.heads, detector.sha256)
+
+    @property
+    def reads_pair(self) -> bool:
+        """Whether the heads read the features of both networks of a pair (`imaging.ensemble.join_features`)."""
+        return PAIR_MARK in self.manifest.detector_sha256
+
+    @classmethod
     def load(cls, directory: Path | None, detector_sha256: str) -> Self | None:
         """The heads in a weights folder (None: the shipped one), or None when there are none.
 
         Args:
             directory: folder with ``attributes.json`` and the weight file it names.
-            detector_sha256: digest of the detector whose features they will read.
+            detector_sha256: `DetectorManifest.digest` of the detector whose features they will read.
 
         Raises:
             ModelFilesError: the files are damaged, or belong to another detector.

@@ -12,6 +12,7 @@ from torch import Tensor
 from torchvision.ops import box_convert, box_iou
 
 from imaging.attributes.model import AttributeModel
+from imaging.ensemble import join_features
 from imaging.errors import ExplanationError, ModelFilesError
 from imaging.explanation.gradients import STEPS, grad_cam, integrated_gradients, log_scores
 from imaging.explanation.pattern import TopPattern
@@ -60,6 +61,7 @@ class Explainer:
         *,
         companion: Yolov7 | None = None,
         pattern: PatternAnswer | None = None,
+        pattern_reads_pair: bool = False,
         steps: int = STEPS,
     ) -> None:
         """An explainer of a network.
@@ -69,12 +71,14 @@ class Explainer:
             network: in evaluation mode, with a graph that names its feature layers.
             companion: the other network of a pair, likewise.
             pattern: the pattern head to explain beside the detection, if any.
+            pattern_reads_pair: whether that head reads the features of both networks; else the first one's.
             steps: points that integrated gradients takes.
         """
         self.manifest = manifest
         self.network = network
         self.companion = companion
         self.pattern = pattern
+        self.pattern_reads_pair = pattern_reads_pair and companion is not None
         self.steps = steps
 
     @classmethod
@@ -101,10 +105,10 @@ class Explainer:
             companion = None if manifest.companion is None else load_network(manifest.companion)
         except (CheckpointError, OSError) as error:
             raise ModelFilesError(f"The detector's weights cannot be used: {error}") from error
-        if pattern is None:
-            heads = AttributeModel.load(manifest.heads, manifest.sha256)
-            pattern = None if heads is None else TopPattern(heads)
-        return cls(manifest, network, companion=companion, pattern=pattern, steps=steps)
+        reads_pair = False
+        if pattern is None and (heads := AttributeModel.of(manifest)) is not None:
+            pattern, reads_pair = TopPattern(heads), heads.reads_pair
+        return cls(manifest, network, companion=companion, pattern=pattern, pattern_reads_pair=reads_pair, steps=steps)
 
     def explain(self, pixels: NDArray[np.float32], detection: FractureDetection) -> Explanation:
         """The heat maps of one detection.
@@ -220,22 +224,22 @@ class TracedRadiograph:
             self.placed(MapMethod.INTEGRATED_GRADIENTS, MapTarget.DETECTION, self.saliency(prediction), box),
         )
 
-    def explain_pattern(self, detection: FractureDetection) -> tuple[HeatMap, ...]:
-        """The heat map of the pattern head's answer about one detection; none without such a head."""
-        heat = self.pattern_cam(detection.box)
+    def explain_pattern(self, detection: FractureDetection, features: Sequence[Tensor]) -> tuple[HeatMap, ...]:
+        """The heat map of the pattern head's answer about one detection from feature maps; none without a head."""
+        heat = self.pattern_cam(detection.box, features)
         return () if heat is None else (self.placed(MapMethod.GRAD_CAM, MapTarget.PATTERN, heat, detection.box),)
 
     def cam(self, prediction: int) -> Tensor:
         """Grad-CAM [S, S] of the score of one prediction."""
         return grad_cam(self.log_scores[prediction], self.features[CAM_LEVEL], self.canvas.shape[-1])
 
-    def pattern_cam(self, box: BoxPx) -> Tensor | None:
+    def pattern_cam(self, box: BoxPx, features: Sequence[Tensor]) -> Tensor | None:
         """Grad-CAM [S, S] of the pattern head's answer; None without such a head."""
         if self.explainer.pattern is None:
             return None
         with torch.enable_grad():
-            answer = self.explainer.pattern(self.features, self.box_on_canvas(box), self.transform)
-        return None if answer is None else grad_cam(answer, self.features[CAM_LEVEL], self.canvas.shape[-1])
+            answer = self.explainer.pattern(features, self.box_on_canvas(box), self.transform)
+        return None if answer is None else grad_cam(answer, features[CAM_LEVEL], self.canvas.shape[-1])
 
     def saliency(self, prediction: int) -> Tensor:
         """Integrated gradients [S, S] of the score of one prediction."""
@@ -280,6 +284,11 @@ def surest(traced: Sequence[TracedRadiograph], detection: FractureDetection) -> 
 
 
 def _explained(traced: Sequence[TracedRadiograph], place: int, detection: FractureDetection) -> Explanation:
-    """The maps of one detection: its score by the network that is surer of it, its pattern by the first's features."""
-    maps = (*surest(traced, detection).explain(detection), *traced[0].explain_pattern(detection))
+    """The maps of one detection: its score by the network that is surer of it, its pattern by what the head reads."""
+    first = traced[0]
+    features: Sequence[Tensor] = first.features
+    if first.explainer.pattern_reads_pair:
+        with torch.enable_grad():
+            features = join_features([one.features for one in traced])
+    maps = (*surest(traced, detection).explain(detection), *first.explain_pattern(detection, features))
     return Explanation(detection=place, maps=maps)

@@ -272,7 +272,7 @@ def _document(
         "weights": WEIGHTS_NAME,
         "sha256": sha256,
         "detector": engine.model_id,
-        "detector_sha256": engine.manifest.sha256,
+        "detector_sha256": engine.manifest.digest,
         "pooling": STATISTICS_ID,
         "answers": dict(answers),
         "undetermined_below": round(threshold, 4),

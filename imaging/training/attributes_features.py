@@ -6,16 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from imaging.attributes.pooling import STATISTICS_ID, pool_statistics
 from imaging.engine import FractureEngine
 from imaging.errors import ImagingError
-from imaging.preprocess import prepare
 from imaging.reader import read_radiograph
 from imaging.training.attributes_data import AttributeSample
-from imaging.yolov7.postprocess import letterbox
 
 Report = Callable[[str], None]
 Track = Callable[[Iterable[AttributeSample]], Iterable[AttributeSample]]
@@ -41,13 +38,8 @@ class FeatureTable:
 
 def look(engine: FractureEngine, pixels: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
     """(vector [D], highest score) of a radiograph [H, W] in 0..1, bone bright."""
-    canvas, transform = letterbox(prepare(pixels), engine.manifest.image_size, pad_value=engine.manifest.pad_value)
-    prediction = engine.runtime.predict(torch.from_numpy(canvas).expand(1, 3, -1, -1))
-    decoded = prediction.decoded[0]
-    score = float((decoded[:, 4] * decoded[:, 5:].amax(dim=1)).max())
-    # Below the floor the application reports no box, and takes 0 for the highest score.
-    vector = pool_statistics(prediction.features, transform).numpy()
-    return vector, score if score >= engine.manifest.score_floor else 0.0
+    found = engine.look(pixels)
+    return pool_statistics(found.joint, found.transform).numpy(), found.max_score
 
 
 def extract(
@@ -109,7 +101,7 @@ def _assemble(
 
 
 def _key(samples: Sequence[AttributeSample], engine: FractureEngine) -> str:
-    total = hashlib.sha256(f"{engine.manifest.sha256}|{engine.runtime.name}|{STATISTICS_ID}".encode())
+    total = hashlib.sha256(f"{engine.manifest.digest}|{engine.runtime.name}|{STATISTICS_ID}".encode())
     for sample in samples:
         total.update(f"{sample.image_id}|{sample.path.stat().st_size}".encode())
     return total.hexdigest()[:24]

@@ -54,7 +54,7 @@ def run(
         ModelFilesError: there are no attribute heads, no pattern head, or they cannot be used.
     """
     engine = FractureEngine.load(model, runtime=runtime, boxes_only=True)
-    heads = AttributeModel.load(model, engine.manifest.sha256)
+    heads = AttributeModel.of(engine.manifest)
     if heads is None or not heads.manifest.patterns:
         raise ModelFilesError(
             "This model folder has no head for fracture patterns.", remedy="Fit one with `cds train fracture-type`."

@@ -53,6 +53,33 @@ def write_fracatlas(root: Path, *, fractured: int = 8, healthy: int = 8, seed: i
     return root
 
 
+def write_types(root: Path, count: int = 12) -> Path:
+    """A folder of fracture types: shafts of two textures, called spiral and avulsion."""
+    (root / "images").mkdir(parents=True)
+    rng = np.random.default_rng(1)
+    rows: list[dict[str, object]] = []
+    for number in range(count):
+        image, _ = striped_bone(rng, True)
+        spiral = number % 2 == 0
+        # A different texture, since contrast is normalised away.
+        image = image if spiral else cv2.GaussianBlur(image.T.copy(), (0, 0), 4)
+        cv2.imwrite(str(root / "images" / f"{number}.png"), image)
+        rows.append(
+            {
+                "image": f"{number}.png",
+                "source": "web",
+                "group": f"g{number}",
+                "type": "spiral" if spiral else "avulsion",
+                "displaced": "",
+            }
+        )
+    with (root / "images.csv").open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return root
+
+
 def write_weights(folder: Path, *, width: float = 1.0, seed: int = 0, image_size: int = 128) -> Path:
     """A weights folder with a random yolov7-tiny, as a release would write it."""
     torch.manual_seed(seed)

@@ -11,19 +11,22 @@ import torch
 from cds.bootstrap import load_image_engine, load_settings
 from cds.learning.models import with_current_models
 from imaging.engine import FractureEngine
-from imaging.ensemble import fuse_boxes
-from imaging.errors import ExplanationError
+from imaging.ensemble import fuse_boxes, join_features
+from imaging.errors import ExplanationError, ModelFilesError
 from imaging.explanation.explainer import Explainer, surest
+from imaging.explanation.results import MapTarget
 from imaging.export.errors import ExportError
 from imaging.export.exporter import EdgeFormat, export_detector
 from imaging.manifest import ACCURATE_WEIGHTS, read_manifest
 from imaging.preprocess import prepare
 from imaging.results import BoxPx, FractureCall, FractureDetection
-from imaging.training import evaluate
+from imaging.training import attributes, evaluate, evaluate_attributes
+from imaging.training.attributes import AttributeConfig
+from imaging.training.attributes_heads import HeadSettings
 from imaging.training.errors import TrainingDataError
 from imaging.training.pair import make_pair
 from imaging.yolov7.postprocess import letterbox, non_max_suppression
-from tests.support.radiographs import write_fracatlas, write_weights
+from tests.support.radiographs import write_fracatlas, write_types, write_weights
 
 HELD_OUT = {"split": "train", "folds": 3, "development_fold": 0}
 
@@ -141,6 +144,59 @@ def test_what_neither_network_of_a_pair_saw_is_not_explained(made: tuple[Path, P
     )
     with pytest.raises(ExplanationError):
         Explainer.load(made[2], steps=1).explain(np.zeros((64, 64), dtype=np.float32), stray)
+
+
+def test_a_pair_reads_its_first_detector_s_heads_until_it_has_its_own(
+    made: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    first = shutil.copytree(made[0], tmp_path / "first")
+    pair, data = first / "accurate", tmp_path / "data"
+    write_types(data / "fracture_types", 6)
+    few = AttributeConfig(split="all", heads=HeadSettings(folds=2, rounds=5, fewest=2))
+    pixels = np.random.default_rng(1).random((64, 64), dtype=np.float32)
+    assert FractureEngine.load(pair, runtime="torch", threads=1).attributes is None
+
+    attributes.run(data, first, model=first, config=few, runtime="torch", report=lambda _: None)
+    engine = FractureEngine.load(pair, runtime="torch", threads=1)
+    assert engine.attributes is not None and not engine.attributes.reads_pair
+    assert not Explainer.load(pair).pattern_reads_pair
+
+    attributes.run(data, pair, model=pair, config=few, runtime="torch", report=lambda _: None)
+    engine = FractureEngine.load(pair, runtime="torch", threads=1)
+    assert engine.attributes is not None and engine.attributes.reads_pair
+    look = engine.look(pixels)
+    assert [len(level[0]) for level in look.joint] == [2 * len(level[0]) for level in look.features]
+    torch.testing.assert_close(look.joint[0][:, : look.features[0].shape[1]], look.features[0])
+    (told,) = engine.attributes.patterns(look.joint, torch.zeros(1, 4), look.transform)
+    assert len(told.probabilities) == 2
+    result = evaluate_attributes.run(data / "fracture_types", model=pair, runtime="torch", rounds=5)
+    assert result["trained_on"] == 6 and result["detector"] == engine.model_id
+
+    # Its heat map is that of both networks, and the single detector keeps its own heads.
+    explainer = Explainer.load(pair, steps=1)
+    assert explainer.pattern_reads_pair
+    x1, y1, x2, y2 = look.boxes[0, :4].tolist()
+    box = BoxPx(x1=x1, y1=y1, x2=x2, y2=y2)
+    seen = FractureDetection(box=box, score=float(look.boxes[0, 4]), call=FractureCall.SUSPECTED, label="fracture")
+    assert explainer.explain(pixels, seen).maps[-1].target is MapTarget.PATTERN
+    alone = FractureEngine.load(first, runtime="torch", threads=1)
+    assert alone.attributes is not None and not alone.attributes.reads_pair
+
+
+def test_heads_of_another_pair_are_refused(made: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    first = shutil.copytree(made[0], tmp_path / "first")
+    pair = first / "accurate"
+    write_types(tmp_path / "data" / "fracture_types", 6)
+    few = AttributeConfig(split="all", heads=HeadSettings(folds=2, rounds=5, fewest=2))
+    attributes.run(tmp_path / "data", pair, model=first, config=few, runtime="torch", report=lambda _: None)
+    with pytest.raises(ModelFilesError, match="another detector"):
+        FractureEngine.load(pair, runtime="torch", threads=1)
+
+
+def test_features_of_a_graph_that_names_none_stay_none() -> None:
+    maps = (torch.zeros(1, 2, 4, 4), torch.zeros(1, 3, 2, 2))
+    assert [one.shape[1] for one in join_features((maps, maps))] == [4, 6]
+    assert join_features((maps, ())) == ()
 
 
 def test_who_asks_for_accuracy_gets_the_shipped_pair() -> None:

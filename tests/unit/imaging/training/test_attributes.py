@@ -40,7 +40,7 @@ from imaging.training.attributes_metrics import pattern_metrics
 from imaging.training.datasets import read_collection, read_grey
 from imaging.training.errors import TrainingDataError
 from imaging.training.splits import plan_splits, shares_of, write_list
-from tests.support.radiographs import striped_bone, write_fracatlas, write_weights
+from tests.support.radiographs import write_fracatlas, write_types, write_weights
 from tests.support.shared import requires_shared, shared_dir
 
 FEW = AttributeConfig(split="all", heads=HeadSettings(folds=2, rounds=10, fewest=2))
@@ -51,30 +51,6 @@ def write_table(path: Path, rows: list[dict[str, object]]) -> None:
         writer = csv.DictWriter(handle, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-
-
-def write_types(root: Path, count: int = 12) -> Path:
-    """Dark and bright shafts, called spiral and avulsion."""
-    (root / "images").mkdir(parents=True)
-    rng = np.random.default_rng(1)
-    rows: list[dict[str, object]] = []
-    for number in range(count):
-        image, _ = striped_bone(rng, True)
-        spiral = number % 2 == 0
-        # A different texture, since contrast is normalised away.
-        image = image if spiral else cv2.GaussianBlur(image.T.copy(), (0, 0), 4)
-        cv2.imwrite(str(root / "images" / f"{number}.png"), image)
-        rows.append(
-            {
-                "image": f"{number}.png",
-                "source": "web",
-                "group": f"g{number}",
-                "type": "spiral" if spiral else "avulsion",
-                "displaced": "",
-            }
-        )
-    write_table(root / "images.csv", rows)
-    return root
 
 
 @pytest.fixture(scope="module")
