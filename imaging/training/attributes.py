@@ -26,6 +26,7 @@ from imaging.training.attributes_data import (
     digest,
     read_fracatlas,
     read_samples,
+    without_outside_scope,
 )
 from imaging.training.attributes_features import FeatureTable, Report, Track, extract
 from imaging.training.attributes_heads import (
@@ -111,9 +112,10 @@ def run(
     config = config or AttributeConfig()
     engine = FractureEngine.load(model, runtime=runtime, boxes_only=True)
     samples = read_samples(data, config.split, report)
+    outside_scope = without_outside_scope(samples, report)
     tables = {name: extract(some, engine, cache=cache, report=report, track=track) for name, some in samples.items()}
     outside = _outside(data, config.split, samples, engine, cache, report)
-    return fit(tables, out, engine=engine, config=config, outside=outside, report=report)
+    return fit(tables, out, engine=engine, config=config, outside=outside, outside_scope=outside_scope, report=report)
 
 
 def _outside(
@@ -139,9 +141,19 @@ def fit(
     engine: FractureEngine,
     config: AttributeConfig,
     outside: FeatureTable | None = None,
+    outside_scope: Sequence[str] = (),
     report: Report = print,
 ) -> Path:
     """Every head that the tables can teach, written to `out`.
+
+    Args:
+        tables: features by collection.
+        out: folder for the weights and ``attributes.json``.
+        engine: the detector that the features are from.
+        config: settings.
+        outside: radiographs that no head learns from, to measure the fracture head on.
+        outside_scope: SHA-256 of pictures of the collections that were left out as no limb radiographs.
+        report: receives a line per head.
 
     Raises:
         TrainingDataError: no head at all could be fitted.
@@ -164,7 +176,7 @@ def fit(
     state = {key: tensor for name, one in heads.items() for key, tensor in one.head.state(name).items()}
     out.mkdir(parents=True, exist_ok=True)
     sha256 = save_weights(out / WEIGHTS_NAME, state, {"pooling": STATISTICS_ID})
-    document = _document(tables, heads, answers, engine, config, sha256)
+    document = _document(tables, heads, answers, engine, config, sha256) | {"outside_scope": list(outside_scope)}
     partial = out / f"{ATTRIBUTES_NAME}.partial"
     partial.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     partial.replace(out / ATTRIBUTES_NAME)

@@ -14,6 +14,7 @@ from pathlib import Path
 from imaging.labels import FracturePattern, LimbGroup, View
 from imaging.training.datasets import LabelledRadiograph, read_collection
 from imaging.training.errors import TrainingDataError
+from imaging.training.scope_pictures import Listed
 
 FRACATLAS, HIP, TYPES = "fracatlas", "hip", "fracture_types"
 COLLECTIONS = (FRACATLAS, HIP, TYPES)
@@ -95,6 +96,23 @@ def read_samples(root: Path, split: str, report: Callable[[str], None]) -> dict[
             f"{root.name!r} holds none of {', '.join(COLLECTIONS)}", "give the folder that holds the data folders"
         )
     return found
+
+
+def without_outside_scope(samples: dict[str, list[AttributeSample]], report: Callable[[str], None]) -> list[str]:
+    """Take the pictures that are no limb radiographs out of `samples`, by collection; their SHA-256.
+
+    The application refuses them before it tells a pattern, so the heads need not know them, and figures that count
+    them flatter: a skull's fracture is told by the skull.
+    """
+    listed = Listed()
+    digests: list[str] = []
+    for name, some in samples.items():
+        inside = [one for one in some if listed.kind(name, one.image_id) is None]
+        if len(inside) < len(some):
+            report(f"{len(some) - len(inside)} of {len(some)} pictures of {name} are no limb radiographs: left out")
+            digests += [one.sha256() for one in some if listed.kind(name, one.image_id) is not None]
+        samples[name] = inside
+    return sorted(digests)
 
 
 def read_types(root: Path, report: Callable[[str], None] = lambda _: None) -> list[AttributeSample]:

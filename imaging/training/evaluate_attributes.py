@@ -32,8 +32,9 @@ def run(
 ) -> dict[str, Any]:
     """Measure the pattern head on ``images.csv`` (image, type; where recorded displaced, source, group).
 
-    Radiographs without a fracture, and those whose pattern the head does not know, are left out and counted. A
-    radiograph that the application refuses counts as not answered and wrong.
+    Radiographs without a fracture, those whose pattern the head does not know, and pictures that the fit left out as no
+    limb radiographs are left out and counted. A radiograph that the application refuses counts as not answered and
+    wrong.
 
     Args:
         data: the data set's folder.
@@ -59,7 +60,9 @@ def run(
         raise ModelFilesError(
             "This model folder has no head for fracture patterns.", remedy="Fit one with `cds train fracture-type`."
         )
-    read = read_types(data, report)
+    told = read_types(data, report)
+    outside_scope = frozenset(heads.manifest.document.get("outside_scope", ()))
+    read = [sample for sample in told if sample.sha256() not in outside_scope]
     known = [sample for sample in read if sample.pattern in heads.manifest.patterns]
     table = extract(known, engine, cache=cache, report=report, track=track)
     estimates = dict(
@@ -76,6 +79,7 @@ def run(
         "n": len(known),
         "n_unknown_pattern": len(read) - len(known),
         "n_refused": len(table.refused),
+        "n_outside_scope": len(told) - len(read),
         "model": heads.manifest.model_id,
         "detector": engine.model_id,
         "runtime": engine.runtime.name,

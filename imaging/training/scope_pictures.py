@@ -30,11 +30,15 @@ class Listed:
             self._kinds = {(row["collection"], row["image"]): row["kind"] for row in csv.DictReader(lines)}
         self.outside: list[tuple[Path, str]] = []
 
+    def kind(self, collection: str, image_id: str) -> str | None:
+        """What a listed picture shows instead of a limb; None for one that is not listed."""
+        return self._kinds.get((collection, image_id))
+
     def limbs(self, root: Path, split: str = "all") -> list[LabelledRadiograph]:
         """The samples of a collection that are not on the list; those that are go to `outside`."""
         name, inside = root.resolve().name, []
         for sample in read_collection(root, split).samples:
-            kind = self._kinds.get((name, sample.image_id))
+            kind = self.kind(name, sample.image_id)
             if kind is None:
                 inside.append(sample)
             else:

@@ -14,7 +14,7 @@ from imaging.engine import FractureEngine
 from imaging.errors import ModelFilesError
 from imaging.labels import FracturePattern, LimbGroup
 from imaging.manifest import read_manifest
-from imaging.training import attributes, evaluate_attributes
+from imaging.training import attributes, evaluate_attributes, scope_pictures
 from imaging.training.attributes import AttributeConfig, unseen_by
 from imaging.training.attributes_data import (
     look_alike_group,
@@ -128,6 +128,24 @@ def test_evaluation_says_what_it_was_trained_on(fitted: tuple[Path, Path, list[s
         assert one["low"] <= one["value"] <= one["high"]
     assert result["metrics"]["accuracy"]["value"] <= 0.75
     json.dumps(result, allow_nan=False)
+
+
+def test_what_is_no_limb_radiograph_is_neither_learnt_nor_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = tmp_path / "outside.csv"
+    listed.write_text("collection,image,kind\nfracture_types,3.png,skull\nelsewhere,4.png,spine\n")
+    monkeypatch.setattr(scope_pictures, "OUTSIDE_LIST", listed)
+    types = write_types(tmp_path / "data" / "fracture_types", 12)
+    model, lines = write_weights(tmp_path / "model", image_size=96), list[str]()
+    attributes.run(tmp_path / "data", model, model=model, config=FEW, runtime="torch", report=lines.append)
+    assert any(line.startswith("1 of 12 pictures of fracture_types") for line in lines)
+    document = json.loads((model / "attributes.json").read_text())
+    assert len(document["training_images"]) == document["data"]["fracture_types"]["n"] == 11
+    # Known by its content: the list need not be there, nor the name be the same.
+    monkeypatch.undo()
+    result = evaluate_attributes.run(types.rename(tmp_path / "other"), model=model, runtime="torch", rounds=5)
+    assert (result["n"], result["trained_on"], result["n_outside_scope"]) == (11, 11, 1)
 
 
 def test_evaluation_needs_a_pattern_head(tmp_path: Path) -> None:
