@@ -56,7 +56,7 @@ class Look:
     """[n, 6]: xyxy in pixels of the radiograph, score 0..1, class; by falling score."""
     features: tuple[Tensor, ...]
     """The backbone's maps [1, C, S/s, S/s] at strides 8, 16, 32, of a pair the first one's, which the scope model
-    reads; empty for a graph that names none."""
+    reads, and heads that are not the pair's own; empty for a graph that names none."""
     joint: tuple[Tensor, ...]
     """The same of all the detector's backbones side by side; as `features` for a single detector."""
     transform: LetterboxTransform

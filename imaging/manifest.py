@@ -29,8 +29,8 @@ class DetectorManifest:
     version: str
     graph: str
     weights: Path
-    """The weight file. The attribute heads and the scope model that belong to it lie in the same folder, which for a
-    pair is not the folder of the manifest."""
+    """The weight file. The scope model and the attribute heads that belong to it lie in the same folder, which for a
+    pair is not the folder of the manifest; a pair may have attribute heads of its own beside its manifest."""
     sha256: str
     image_size: int
     """Side of the square canvas in pixels."""
@@ -63,7 +63,10 @@ class DetectorManifest:
 
     @property
     def heads(self) -> Path:
-        """The folder of the attribute heads and the scope model; of a pair's first detector, for a pair."""
+        """The folder of the scope model and the attribute heads, for a pair that of its first detector.
+
+        Where the heads lie that a pair answers with: `imaging.attributes.model.heads_folder`.
+        """
         return self.weights.parent
 
 

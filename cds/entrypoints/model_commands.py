@@ -109,7 +109,7 @@ def train_operation(
 def train_pair(
     data: ImagesOption,
     out: OutOption,
-    first: Annotated[Path, typer.Option(exists=True, file_okay=False, help="Folder of the detector with the heads.")],
+    first: Annotated[Path, typer.Option(exists=True, file_okay=False, help="Folder of the detector to add to.")],
     second: Annotated[Path, typer.Option(exists=True, file_okay=False, help="Folder of the other detector.")],
     split_list: SplitListOption = None,
 ) -> None:

@@ -58,7 +58,7 @@ def retrain(
             feedback,
             out,
             replay=replay,
-            parent=model or _in_use(kind),
+            parent=_parent(kind, model),
             config=settings if heads_data is None else replace(settings, heads_data=str(heads_data)),
             resume=resume,
             report=_note,
@@ -66,8 +66,8 @@ def retrain(
         print(out)
 
 
-def _in_use(kind: Kind) -> Path | None:
-    """Folder of the model in use, or of the first detector of a pair in use; None for the shipped one."""
+def _parent(kind: Kind, named: Path | None) -> Path | None:
+    """Folder of the model named, else in use, and of the first detector of a pair; None for the shipped one."""
     from cds.bootstrap import load_settings
     from cds.learning.model_kinds import ModelKind
     from cds.learning.models import chosen_folder, model_store
@@ -79,7 +79,7 @@ def _in_use(kind: Kind) -> Path | None:
         Kind.HEALING: ModelKind.HEALING,
     }
     settings = load_settings()
-    folder = chosen_folder(kinds[kind], settings, model_store(settings))
+    folder = named or chosen_folder(kinds[kind], settings, model_store(settings))
     if folder is None or kinds[kind] is not ModelKind.DETECTOR:
         return folder
     from imaging.manifest import read_manifest

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from cds.errors import InputError
-from cds.learning.model_kinds import ModelKind, Question
+from cds.learning.model_kinds import ModelKind, Question, is_pair
 from cds.learning.provenance import read_provenance
 from cds.learning.scored import Answer
 
@@ -45,6 +45,7 @@ def check_parts(question: Question, current: Path | None, candidate: Path) -> No
     """
     if question.kind is not ModelKind.DETECTOR:
         return
+    from imaging.attributes.model import heads_folder
     from imaging.manifest import read_manifest
 
     if read_manifest(candidate).companion is not None:
@@ -54,30 +55,31 @@ def check_parts(question: Question, current: Path | None, candidate: Path) -> No
         )
     if current is None:
         return
-    current = read_manifest(current).heads
-    lacking = [name for name in DETECTOR_PARTS if (current / name).is_file() and not (candidate / name).is_file()]
+    in_use = read_manifest(current)
+    heads, scope = parts = (heads_folder(in_use) / DETECTOR_PARTS[0], in_use.heads / DETECTOR_PARTS[1])
+    lacking = [one.name for one in parts if one.is_file() and not (candidate / one.name).is_file()]
     if lacking:
         raise InputError(
             f"The candidate lacks {', '.join(lacking)}, which the model in use has.",
             remedy="Make it again with `cds learn retrain --heads-data FOLDER`, or fit them for it by"
             " `cds train fracture-type` and `cds train scope`.",
         )
-    lost = [name for name in ANSWERING_HEADS if name in _heads(current) - _heads(candidate)]
+    lost = [name for name in ANSWERING_HEADS if name in _heads(heads.parent) - _heads(candidate)]
     if lost:
         raise InputError(
             f"The candidate has no head any more for: {', '.join(lost)}; the model in use answers that.",
             remedy="Make it again with the data that teach it: `cds learn retrain` says of each head why it was not"
             " fitted.",
         )
-    same_detector = read_manifest(current).sha256 == read_manifest(candidate).sha256
-    changed = [name for name in DETECTOR_PARTS if _content(current / name) != _content(candidate / name)]
+    same_detector = in_use.digest == read_manifest(candidate).digest
+    changed = [one.name for one in parts if _content(one) != _content(candidate / one.name)]
     if question is Question.DETECTOR and same_detector and changed:
         raise InputError(
             "The candidate's detector is the one in use; only the heads beside it differ, and those a set of"
             " radiographs does not judge.",
             remedy="Promote it with --kind fracture-type and a locked set of types.",
         )
-    if question is Question.FRACTURE_TYPE and (not same_detector or "scope.json" in changed):
+    if question is Question.FRACTURE_TYPE and (not same_detector or scope.name in changed):
         part = "scope model" if same_detector else "detector"
         raise InputError(
             f"The candidate's {part} is not the one in use; a set of types judges the heads alone.",
@@ -117,12 +119,19 @@ def known_to_current(question: Question, current: Path | None, answers: Sequence
     """
     if current is None:
         return ()
-    found = read_provenance(current)
-    learned = frozenset() if found is None else found.digests
+    folders = {current}
+    if is_pair(question.kind, current):
+        from imaging.manifest import read_manifest
+
+        folders.add(read_manifest(current).heads)
+    found = [read_provenance(one) for one in folders]
+    learned = frozenset[str]().union(*(one.digests for one in found if one is not None))
     if question is Question.FRACTURE_TYPE:
         from imaging.attributes.manifest import read_attribute_manifest
+        from imaging.attributes.model import heads_folder
+        from imaging.manifest import read_manifest
 
-        heads = read_attribute_manifest(current)
+        heads = read_attribute_manifest(heads_folder(read_manifest(current)))
         learned |= frozenset() if heads is None else heads.training_images
     known = sum(not learned.isdisjoint(one.digests) for one in answers)
     if not known:

@@ -116,6 +116,15 @@ def shipped_folder(kind: ModelKind) -> Path | None:
     return folders[kind]
 
 
+def is_pair(kind: ModelKind, folder: Path) -> bool:
+    """Whether a folder holds a pair of detectors, which is not whole without the folder around it."""
+    if kind is not ModelKind.DETECTOR or not (folder / "manifest.json").is_file():
+        return False
+    from imaging.manifest import read_manifest
+
+    return read_manifest(folder).companion is not None
+
+
 def sha256_of_file(path: Path) -> str:
     """SHA-256 of a file in hexadecimal digits."""
     with path.open("rb") as stream:

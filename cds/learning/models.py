@@ -26,7 +26,7 @@ from typing import Final
 from uuid import uuid4
 
 from cds.errors import ModelStoreError
-from cds.learning.model_kinds import SHIPPED, ModelKind, identify, own_folder, sha256_of_file
+from cds.learning.model_kinds import SHIPPED, ModelKind, identify, is_pair, own_folder, sha256_of_file
 from cds.learning.model_state import Event, KeptModel, KindState, State, from_json, to_json
 from cds.settings import Settings
 
@@ -159,12 +159,18 @@ class ModelStore:
             The model's id.
 
         Raises:
-            ModelStoreError: the folder is missing or damaged, or another one was adopted under the same id.
+            ModelStoreError: the folder is missing or damaged, or another one was adopted under the same id;
+                or it holds a pair of detectors.
         """
         kind = ModelKind(kind)
         model_id = identify(kind, folder)
         if not model_id or Path(model_id).name != model_id or model_id.startswith("."):
             raise ModelStoreError("The model's id cannot name a folder.", remedy="Give the model a plain name.")
+        if is_pair(kind, folder):
+            raise ModelStoreError(
+                "This is a pair of detectors; the store keeps single ones.",
+                remedy="Give its first detector, or name the pair's folder in FRACTURE_CDS_DETECTOR_DIR.",
+            )
         files = _digests(folder)
         with self._changing() as state:
             kept = state.models.get(kind, {}).get(model_id)

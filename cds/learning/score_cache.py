@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from cds.learning.model_kinds import ModelKind, sha256_of_file, shipped_folder
+from cds.learning.model_kinds import ModelKind, is_pair, sha256_of_file, shipped_folder
 from cds.learning.provenance import PROVENANCE_NAME
 from cds.learning.scored import Answer, Scored
 from cds.version import engine_version
@@ -29,7 +29,7 @@ def cached(cache: Path | None, kind: ModelKind, folder: Path | None, content: st
         ask: asks the model.
     """
     place = folder or shipped_folder(kind)
-    files = sorted(one for one in place.iterdir() if one.is_file()) if place is not None and place.is_dir() else []
+    files = [one for folder in _folders(kind, place) for one in sorted(folder.iterdir()) if one.is_file()]
     weights = "|".join(f"{one.name}:{sha256_of_file(one)}" for one in files if one.name != PROVENANCE_NAME)
     data_sha256 = hashlib.sha256(content.encode()).hexdigest()
     if cache is None:
@@ -46,6 +46,17 @@ def cached(cache: Path | None, kind: ModelKind, folder: Path | None, content: st
     aside.write_text(json.dumps(_document(scored)), encoding="utf-8")
     aside.replace(path)
     return scored
+
+
+def _folders(kind: ModelKind, place: Path | None) -> tuple[Path, ...]:
+    """Where a model's files lie; none where there is no such folder."""
+    if place is None or not place.is_dir():
+        return ()
+    if not is_pair(kind, place):
+        return (place,)
+    from imaging.manifest import read_manifest
+
+    return (place, read_manifest(place).heads)
 
 
 def _document(scored: Scored) -> dict[str, Any]:

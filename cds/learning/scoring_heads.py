@@ -65,7 +65,7 @@ def score_types(
     from imaging.engine import FractureEngine
 
     engine = FractureEngine.load(folder, boxes_only=True)
-    told = estimates_of(folder, engine, samples, report)
+    told = estimates_of(engine, samples, report)
     columns = subgroup_columns(root)
     answers = tuple(
         _told(
@@ -111,12 +111,12 @@ def with_types(
     ]
     if not asked:
         return list(answers)
-    told = estimates_of(folder, engine, asked, report)
+    told = estimates_of(engine, asked, report)
     return [_told(one, typed[one.id], told.get(one.id), None) if one.id in typed else one for one in answers]
 
 
 def estimates_of(
-    folder: Path | None, engine: "FractureEngine", samples: Sequence["AttributeSample"], report: Report
+    engine: "FractureEngine", samples: Sequence["AttributeSample"], report: Report
 ) -> dict[str, "PatternEstimate"]:
     """Image id to what the pattern head says; empty without one. Refused images are missing."""
     import torch
@@ -124,11 +124,11 @@ def estimates_of(
     from imaging.attributes.model import AttributeModel
     from imaging.training.attributes_features import extract
 
-    heads = AttributeModel.load(folder, engine.manifest.sha256)
+    heads = AttributeModel.of(engine.manifest)
     if heads is None or not heads.manifest.patterns:
         report("this model has no head for types")
         return {}
-    table = extract(samples, engine, report=report)
+    table = extract(samples, engine, joint=heads.reads_pair, report=report)
     anywhere = torch.zeros(1, 4)  # the pattern is read from the whole radiograph, and holds for each of its boxes
     return {
         sample.image_id: heads.patterns(torch.from_numpy(vector), anywhere)[0]

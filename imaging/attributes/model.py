@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from imaging.attributes.heads import AffineHead
-from imaging.attributes.manifest import REFIT, AttributeManifest, read_attribute_manifest
+from imaging.attributes.manifest import ATTRIBUTES_NAME, REFIT, AttributeManifest, read_attribute_manifest
 from imaging.attributes.pooling import pool_statistics
 from imaging.calibration import log_odds
 from imaging.errors import ModelFilesError
@@ -50,11 +50,8 @@ class AttributeModel:
         Raises:
             ModelFilesError: the files are damaged, or belong to another detector.
         """
-        if detector.companion is not None:
-            own = cls.load(detector.companion.weights.parent, detector.digest)
-            if own is not None:
-                return own
-        return cls.load(detector.heads, detector.sha256)
+        folder = heads_folder(detector)
+        return cls.load(folder, detector.sha256 if folder == detector.heads else detector.digest)
 
     @property
     def reads_pair(self) -> bool:
@@ -174,6 +171,14 @@ class AttributeModel:
             return []
         values: list[float] = torch.sigmoid(head(vector)).tolist()
         return values
+
+
+def heads_folder(detector: DetectorManifest) -> Path:
+    """Where the heads of a detector lie, if it has any: for a pair its own folder, or else its first detector's."""
+    if detector.companion is None:
+        return detector.heads
+    own = detector.companion.weights.parent
+    return own if (own / ATTRIBUTES_NAME).is_file() else detector.heads
 
 
 def _vector(features: Sequence[Tensor] | Tensor, transform: LetterboxTransform | None) -> Tensor:

@@ -16,6 +16,7 @@ from imaging.attributes.model import DISPLACED, FRACTURE, HARDWARE, LIMB, PATTER
 from imaging.attributes.pooling import STATISTICS_ID
 from imaging.engine import FractureEngine
 from imaging.labels import LimbGroup, View
+from imaging.manifest import MANIFEST_NAME, read_manifest
 from imaging.runtime import RuntimeName
 from imaging.training.attributes_data import (
     FRACATLAS,
@@ -47,7 +48,7 @@ NAME = "attribute-heads"
 VERSION = "0.1.0"
 
 LIMITS = (
-    "The pattern labels come from web collections, are noisy and rest on 57 to 130 images a class; every transverse "
+    "The pattern labels come from web collections, are noisy and rest on 52 to 118 images a class; every transverse "
     "fracture comes from one collection, so its figure also tells collections apart: see within_source.",
     "Arrows, text and white borders of web images are not masked; they may carry part of the pattern's figures.",
     "The pattern is read from the whole radiograph and holds for all its boxes alike.",
@@ -106,11 +107,16 @@ def run(
         track: wraps the samples, for a progress bar.
 
     Raises:
-        TrainingDataError: nothing to learn from.
+        TrainingDataError: nothing to learn from, or `out` is the folder of another detector.
         ModelFilesError: the detector cannot be used.
     """
     config = config or AttributeConfig()
     engine = FractureEngine.load(model, runtime=runtime, boxes_only=True)
+    if (out / MANIFEST_NAME).is_file() and read_manifest(out).digest != engine.manifest.digest:
+        raise TrainingDataError(
+            f"{out.name!r} is the folder of another detector, which could not be used with these heads beside it",
+            "give the same folder as --model and as --out",
+        )
     samples = read_samples(data, config.split, report)
     outside_scope = without_outside_scope(samples, report)
     tables = {name: extract(some, engine, cache=cache, report=report, track=track) for name, some in samples.items()}
@@ -237,13 +243,19 @@ def unseen_by(engine: FractureEngine, table: FeatureTable) -> np.ndarray[Any, np
     """[n]: whether the detector was not trained on a radiograph, as its manifest tells.
 
     Of FracAtlas that is the development fold only or, when the detector was trained by a split list, all that it did
-    not learn from; a collection that the manifest names as extra data is seen.
+    not learn from; a collection that the manifest names as extra data is seen. A pair has seen what either has.
 
     Raises:
         TrainingDataError: the split list that the manifest names cannot be read.
     """
-    settings = engine.manifest.document.get("training", {}).get("config", {})
-    extra = {str(Path(str(one)).name) for one in settings.get("extra_data") or ()}
+    records = [engine.manifest.document.get(name, {}) for name in ("training", "companion_training")]
+    settings = records[0].get("config", {})
+    extra = {
+        Path(str(one)).name
+        for record in records
+        for name in ("extra_data", "self_labelled")
+        for one in record.get("config", {}).get(name) or ()
+    }
     held_out = _held_out(settings, [sample for sample in table.samples if sample.collection == FRACATLAS])
     return np.array(
         [
@@ -289,7 +301,7 @@ def _document(
         "answers": dict(answers),
         "undetermined_below": round(threshold, 4),
         "created": datetime.now(UTC).date().isoformat(),
-        "command": "cds train fracture-type --data DATA --out OUT",
+        "command": "cds train fracture-type --data DATA --model OUT --out OUT",
         "runtime": engine.runtime.name,
         "settings": {"split": config.split, **dataclasses.asdict(config.heads)},
         "data": {

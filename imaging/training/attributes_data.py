@@ -101,8 +101,8 @@ def read_samples(root: Path, split: str, report: Callable[[str], None]) -> dict[
 def without_outside_scope(samples: dict[str, list[AttributeSample]], report: Callable[[str], None]) -> list[str]:
     """Take the pictures that are no limb radiographs out of `samples`, by collection; their SHA-256.
 
-    The application refuses them before it tells a pattern, so the heads need not know them, and figures that count
-    them flatter: a skull's fracture is told by the skull.
+    The application is there to refuse them, so the heads need not know them, and figures that count them flatter: a
+    skull's fracture is told by the skull.
     """
     listed = Listed()
     digests: list[str] = []

@@ -36,16 +36,20 @@ class FeatureTable:
         return len(self.samples)
 
 
-def look(engine: FractureEngine, pixels: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
-    """(vector [D], highest score) of a radiograph [H, W] in 0..1, bone bright."""
+def look(
+    engine: FractureEngine, pixels: NDArray[np.float32], *, joint: bool = True
+) -> tuple[NDArray[np.float32], float]:
+    """(vector [D], highest score) of a radiograph [H, W] in 0..1, bone bright; `joint` as for `extract`."""
     found = engine.look(pixels)
-    return pool_statistics(found.joint, found.transform).numpy(), found.max_score
+    features = found.joint if joint else found.features
+    return pool_statistics(features, found.transform).numpy(), found.max_score
 
 
 def extract(
     samples: Sequence[AttributeSample],
     engine: FractureEngine,
     *,
+    joint: bool = True,
     cache: Path | None = None,
     report: Report = lambda _: None,
     track: Track = lambda samples: samples,
@@ -55,11 +59,12 @@ def extract(
     Args:
         samples: what to look at.
         engine: the detector.
+        joint: the features of all its networks; else of a pair the first one's, which its first detector's heads read.
         cache: folder in which vectors are kept for the next fit; the file's name tells detector, pooling and images.
         report: receives one line per refused image, and progress.
         track: wraps the samples, for a progress bar.
     """
-    kept = None if cache is None else cache / f"{_key(samples, engine)}.npz"
+    kept = None if cache is None else cache / f"{_key(samples, engine, joint)}.npz"
     if kept is not None and kept.is_file():
         with np.load(kept, allow_pickle=False) as stored:
             return _assemble(samples, stored["rows"], stored["vectors"], stored["max_scores"])
@@ -72,7 +77,7 @@ def extract(
         except ImagingError as error:
             report(f"{sample.image_id}: refused, {error}")
             continue
-        vector, score = look(engine, pixels)
+        vector, score = look(engine, pixels, joint=joint)
         rows.append(row)
         vectors.append(vector)
         scores.append(score)
@@ -100,8 +105,9 @@ def _assemble(
     )
 
 
-def _key(samples: Sequence[AttributeSample], engine: FractureEngine) -> str:
-    total = hashlib.sha256(f"{engine.manifest.digest}|{engine.runtime.name}|{STATISTICS_ID}".encode())
+def _key(samples: Sequence[AttributeSample], engine: FractureEngine, joint: bool) -> str:
+    read = "all" if joint or engine.manifest.companion is None else "first"
+    total = hashlib.sha256(f"{engine.manifest.digest}|{read}|{engine.runtime.name}|{STATISTICS_ID}".encode())
     for sample in samples:
         total.update(f"{sample.image_id}|{sample.path.stat().st_size}".encode())
     return total.hexdigest()[:24]

@@ -167,7 +167,8 @@ def fit_fracture(
     """Does the radiograph show a fracture: pooled features and the detector's best score in one logit.
 
     The features' share is learnt on all images; how much it and the score count is learnt only where the detector was
-    not trained, since its scores on its own training images are over-confident.
+    not trained, since its scores on its own training images are over-confident. None when there are too few such images
+    on either side, in all or outside one of the folds.
 
     Args:
         table: images whose fracture is known.
@@ -192,8 +193,10 @@ def fit_fracture(
     evidence = np.stack([scores, np.array([log_odds(one) for one in table.max_scores])], axis=1)
     logits = np.zeros(len(positive))
     for fold in np.unique(folds):
-        model = _combine(evidence[unseen & (folds != fold)], positive[unseen & (folds != fold)])
-        logits[folds == fold] = model.decision_function(evidence[folds == fold])
+        others = unseen & (folds != fold)
+        if len(np.unique(positive[others])) < 2:
+            return None
+        logits[folds == fold] = _combine(evidence[others], positive[others]).decision_function(evidence[folds == fold])
     metrics: dict[str, Any] = {}
     for collection in np.unique(collections[unseen]).tolist():
         inside = unseen & (collections == collection)

@@ -37,7 +37,7 @@ def mine(
         kept: file that holds what this model found earlier, written when it is not there: a resumed run need not look
             again.
     """
-    known = _read(kept, engine.manifest.model_id)
+    known = _read(kept, engine.manifest.digest)
     mined = [
         _filled(sample, known[sample.image_id]) if sample.image_id in known else _mined(sample, engine)
         for sample in samples
@@ -46,7 +46,7 @@ def mine(
         kept.parent.mkdir(parents=True, exist_ok=True)
         images = {sample.image_id: [sample.hardness, *sample.hard_points] for sample in mined}
         partial = kept.with_suffix(".partial")
-        partial.write_text(json.dumps({"model": engine.manifest.model_id, "images": images}), encoding="utf-8")
+        partial.write_text(json.dumps({"model": engine.manifest.digest, "images": images}), encoding="utf-8")
         partial.replace(kept)
     return mined
 

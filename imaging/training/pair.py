@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from imaging.manifest import MANIFEST_NAME, DetectorManifest, read_manifest
+from imaging.attributes.manifest import ATTRIBUTES_NAME, read_attribute_manifest
+from imaging.errors import ModelFilesError
+from imaging.manifest import MANIFEST_NAME, PAIR_MARK, DetectorManifest, read_manifest
 from imaging.training.errors import TrainingDataError
 from imaging.training.release import WEIGHTS_NAME, recorded_config, set_operation
 
@@ -27,7 +29,8 @@ def make_pair(
     """Write a pair: the first detector where it lies, a copy of the second, and a manifest for both.
 
     Args:
-        first: folder of the detector whose features the attribute heads and the scope model read.
+        first: folder of the detector whose features the scope model reads, and the attribute heads until the pair has
+            some of its own.
         second: folder of the other one.
         data: the data set they were trained on; operating points and calibration are set on what both held out.
         out: folder for the pair, inside `first`, so that the two cannot be parted.
@@ -48,9 +51,22 @@ def make_pair(
     partial = out / f"{WEIGHTS_NAME}.partial"
     shutil.copyfile(other.weights, partial)
     partial.replace(out / WEIGHTS_NAME)
+    _drop_other_heads(out, f"{one.sha256}{PAIR_MARK}{other.sha256}", report)
     document = _document(one, other, os.path.relpath(one.weights.resolve(), out.resolve()))
     (out / MANIFEST_NAME).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     return set_operation(out, data, split_list=split_list, report=report)
+
+
+def _drop_other_heads(out: Path, digest: str, report: Callable[[str], None]) -> None:
+    """Remove the attribute heads of an earlier pair in this folder: the new one could not be loaded beside them."""
+    try:
+        heads = read_attribute_manifest(out)
+    except ModelFilesError:
+        heads = None
+    if heads is not None and heads.detector_sha256 != digest:
+        (out / ATTRIBUTES_NAME).unlink()
+        heads.weights.unlink(missing_ok=True)
+        report("the attribute heads of the earlier pair are removed: fit new ones with `cds train fracture-type`")
 
 
 def _check_fit(one: DetectorManifest, other: DetectorManifest) -> None:

@@ -112,10 +112,14 @@ def fit(
         The folder.
 
     Raises:
-        TrainingDataError: the data cannot be read or are too few.
+        TrainingDataError: the data cannot be read or are too few, or the detector is a pair.
         ModelFilesError: the detector cannot be used.
     """
     engine = FractureEngine.load(folder, boxes_only=True)
+    if engine.second is not None:
+        raise TrainingDataError(
+            "a pair has no scope model of its own", f"give its first detector's folder, {engine.manifest.heads.name!r}"
+        )
     rng = np.random.default_rng(seed)
     has_list = (data / "split.csv").is_file()
     listed = Listed()

@@ -80,6 +80,29 @@ def write_types(root: Path, count: int = 12) -> Path:
     return root
 
 
+def write_flags(atlas: Path, count: int) -> None:
+    """``dataset.csv`` of `write_fracatlas`: the first half are hands, the others legs."""
+    rows = [
+        {
+            "image_id": f"IMG{number * 100:07d}.jpg",
+            "hand": int(number < count // 2),
+            "leg": int(number >= count // 2),
+            "hip": 0,
+            "shoulder": 0,
+            "mixed": int(number == 3),
+            "hardware": 0,
+            "frontal": 1,
+            "lateral": int(number < count // 2),
+            "oblique": 0,
+        }
+        for number in range(count)
+    ]
+    with (atlas / "dataset.csv").open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
 def write_weights(folder: Path, *, width: float = 1.0, seed: int = 0, image_size: int = 128) -> Path:
     """A weights folder with a random yolov7-tiny, as a release would write it."""
     torch.manual_seed(seed)

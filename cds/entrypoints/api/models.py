@@ -81,7 +81,7 @@ def _detector(settings: Settings) -> ModelOut:
     from imaging.manifest import read_manifest
 
     manifest = read_manifest(settings.detector_dir)
-    return _from_manifest("detector", manifest.model_id, manifest.sha256, manifest.document)
+    return _from_manifest("detector", manifest.model_id, manifest.digest, manifest.document)
 
 
 def _bone_age(settings: Settings) -> ModelOut:

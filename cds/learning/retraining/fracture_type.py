@@ -12,7 +12,7 @@ from cds.learning.retraining.cases import read_exports
 from cds.learning.retraining.config import RetrainConfig
 from cds.learning.retraining.detector import WORK_NAME, next_version
 from cds.learning.retraining.errors import RetrainingError
-from cds.learning.retraining.heads import digests_of, typed_rows, write_data
+from cds.learning.retraining.heads import digests_of, left_out_of, typed_rows, write_data
 from cds.learning.retraining.record import Record, SourceCount, write_record
 
 COMMAND: Final = "cds learn retrain --kind fracture-type --feedback EXPORT --replay DATA --out CANDIDATE"
@@ -69,6 +69,7 @@ def retrain_fracture_type(
     _copy_detector(parent, out)
     settings = AttributeConfig()
     run(data, out, model=out, config=settings, report=report)
+    old -= left_out_of(out)
     _name_after_heads(out, manifest.version)
     digests = digests_of(data, settings.split)
     record = Record(
@@ -76,7 +77,7 @@ def retrain_fracture_type(
         parent_id=manifest.model_id,
         parent_sha256=manifest.sha256,
         why=f"{sum(map(len, typed.values()))} fractures whose type clinicians stated came in.",
-        method="Heads fitted anew on the unchanged detector's features, from every old case and every new one.",
+        method="Heads fitted anew on the unchanged detector's features, from the old cases and the new ones.",
         command=COMMAND,
         seed=config.seed,
         config=asdict(config),

@@ -139,6 +139,7 @@ def fit_heads(
         old = write_data(data, plan.data, exports, typed)
         settings = attributes.AttributeConfig()
         attributes.run(data, out, model=out, config=settings, report=report)
+        old -= left_out_of(out)
         digests = digests_of(data, settings.split)
         (work / PLACE_NAME).write_text(json.dumps({"data": str(plan.data)}) + "\n", encoding="utf-8")
         new = sum(map(len, typed.values()))
@@ -226,9 +227,18 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
+def left_out_of(out: Path) -> int:
+    """How many old pictures the fit of the heads in `out` left out as no limb radiographs."""
+    from imaging.attributes.manifest import read_attribute_manifest
+
+    heads = read_attribute_manifest(out)
+    return 0 if heads is None else len(heads.document.get("outside_scope", ()))
+
+
 def digests_of(data: Path, split: str) -> frozenset[str]:
     """Digests of every image that heads learn from; see `cds.learning.digests`."""
-    from imaging.training.attributes_data import read_samples
+    from imaging.training.attributes_data import read_samples, without_outside_scope
 
     samples = read_samples(data, split, lambda _: None)
+    without_outside_scope(samples, lambda _: None)
     return frozenset(digest for some in samples.values() for one in some for digest in file_digests(one.path))

@@ -7,26 +7,30 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torchvision.ops import box_iou
 
 from cds.bootstrap import load_image_engine, load_settings
 from cds.learning.models import with_current_models
 from imaging.engine import FractureEngine
 from imaging.ensemble import fuse_boxes, join_features
-from imaging.errors import ExplanationError, ModelFilesError
-from imaging.explanation.explainer import Explainer, surest
+from imaging.errors import ExplanationError
+from imaging.explanation.explainer import Explainer, TracedRadiograph, surest
 from imaging.explanation.results import MapTarget
 from imaging.export.errors import ExportError
 from imaging.export.exporter import EdgeFormat, export_detector
 from imaging.manifest import ACCURATE_WEIGHTS, read_manifest
 from imaging.preprocess import prepare
+from imaging.reader import read_radiograph
 from imaging.results import BoxPx, FractureCall, FractureDetection
-from imaging.training import attributes, evaluate, evaluate_attributes
+from imaging.training import attributes, evaluate, evaluate_attributes, scope
 from imaging.training.attributes import AttributeConfig
+from imaging.training.attributes_data import AttributeSample
+from imaging.training.attributes_features import FeatureTable
 from imaging.training.attributes_heads import HeadSettings
 from imaging.training.errors import TrainingDataError
 from imaging.training.pair import make_pair
 from imaging.yolov7.postprocess import letterbox, non_max_suppression
-from tests.support.radiographs import write_fracatlas, write_types, write_weights
+from tests.support.radiographs import write_flags, write_fracatlas, write_types, write_weights
 
 HELD_OUT = {"split": "train", "folds": 3, "development_fold": 0}
 
@@ -117,7 +121,9 @@ def test_a_pair_is_not_exported(made: tuple[Path, Path, Path], tmp_path: Path) -
         export_detector(EdgeFormat.ONNX, tmp_path, model=made[2])
 
 
-def test_a_pair_is_explained_by_the_network_that_is_surer(made: tuple[Path, Path, Path]) -> None:
+def test_a_pair_is_explained_by_the_network_that_is_surer(
+    made: tuple[Path, Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     explainer = Explainer.load(made[2], steps=1)
     pixels = np.random.default_rng(0).random((64, 64), dtype=np.float32)
     for index in range(2):
@@ -134,8 +140,18 @@ def test_a_pair_is_explained_by_the_network_that_is_surer(made: tuple[Path, Path
         )
         assert surest(traced, seen) is sees
         assert sees.sureness(seen) >= score and blind.sureness(seen) == 0.0
+        monkeypatch.setattr(explainer, "trace", lambda _, traced=traced: traced)
         maps = explainer.explain(pixels, seen).maps
-        assert len(maps) == 2 and all(one.heat.shape == pixels.shape for one in maps)
+        monkeypatch.undo()
+        assert len(maps) == 2
+        assert sees.prediction_of(seen) == int(torch.where(inside_of(sees, seen), sees.log_scores, -torch.inf).argmax())
+        np.testing.assert_array_equal(maps[0].heat, sees.on_radiograph(sees.cam(sees.prediction_of(seen))))
+
+
+def inside_of(traced: TracedRadiograph, seen: FractureDetection) -> torch.Tensor:
+    """[predictions] which overlap a detection's box by half or more; the radiograph fills the canvas."""
+    box = torch.tensor([[seen.box.x1, seen.box.y1, seen.box.x2, seen.box.y2]])
+    return box_iou(box, traced.boxes.clamp(0, 64))[0] >= 0.5
 
 
 def test_what_neither_network_of_a_pair_saw_is_not_explained(made: tuple[Path, Path, Path]) -> None:
@@ -146,31 +162,50 @@ def test_what_neither_network_of_a_pair_saw_is_not_explained(made: tuple[Path, P
         Explainer.load(made[2], steps=1).explain(np.zeros((64, 64), dtype=np.float32), stray)
 
 
+FEW = AttributeConfig(split="all", heads=HeadSettings(folds=2, rounds=5, fewest=2))
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Radiographs that teach patterns and limbs."""
+    root = tmp_path_factory.mktemp("labelled")
+    write_types(root / "fracture_types", 12)
+    write_flags(write_fracatlas(root / "fracatlas", fractured=6, healthy=6), 12)
+    return root
+
+
+def fit(labelled: Path, folder: Path) -> FractureEngine:
+    attributes.run(labelled, folder, model=folder, config=FEW, runtime="torch", report=lambda _: None)
+    return FractureEngine.load(folder, runtime="torch", threads=1)
+
+
 def test_a_pair_reads_its_first_detector_s_heads_until_it_has_its_own(
-    made: tuple[Path, Path, Path], tmp_path: Path
+    made: tuple[Path, Path, Path], data: Path, labelled: Path, tmp_path: Path
 ) -> None:
     first = shutil.copytree(made[0], tmp_path / "first")
-    pair, data = first / "accurate", tmp_path / "data"
-    write_types(data / "fracture_types", 6)
-    few = AttributeConfig(split="all", heads=HeadSettings(folds=2, rounds=5, fewest=2))
-    pixels = np.random.default_rng(1).random((64, 64), dtype=np.float32)
+    pair = first / "accurate"
+    radiograph = read_radiograph(labelled / "fracatlas" / "images" / "Fractured" / "IMG0000000.jpg")
     assert FractureEngine.load(pair, runtime="torch", threads=1).attributes is None
 
-    attributes.run(data, first, model=first, config=few, runtime="torch", report=lambda _: None)
+    fit(labelled, first)
     engine = FractureEngine.load(pair, runtime="torch", threads=1)
     assert engine.attributes is not None and not engine.attributes.reads_pair
+    told = engine.analyse(radiograph).attributes
+    alone = FractureEngine.load(first, runtime="torch", threads=1).analyse(radiograph).attributes
+    assert told is not None and told.limb and told == alone
     assert not Explainer.load(pair).pattern_reads_pair
+    result = evaluate_attributes.run(labelled / "fracture_types", model=pair, runtime="torch", rounds=5)
+    assert result["trained_on"] == 12 and result["detector"] == engine.model_id
 
-    attributes.run(data, pair, model=pair, config=few, runtime="torch", report=lambda _: None)
-    engine = FractureEngine.load(pair, runtime="torch", threads=1)
+    engine = fit(labelled, pair)
     assert engine.attributes is not None and engine.attributes.reads_pair
-    look = engine.look(pixels)
+    look = engine.look(radiograph.pixels)
     assert [len(level[0]) for level in look.joint] == [2 * len(level[0]) for level in look.features]
     torch.testing.assert_close(look.joint[0][:, : look.features[0].shape[1]], look.features[0])
-    (told,) = engine.attributes.patterns(look.joint, torch.zeros(1, 4), look.transform)
-    assert len(told.probabilities) == 2
-    result = evaluate_attributes.run(data / "fracture_types", model=pair, runtime="torch", rounds=5)
-    assert result["trained_on"] == 6 and result["detector"] == engine.model_id
+    own = engine.analyse(radiograph).attributes
+    assert own is not None and own.limb and own.model_id != told.model_id
+    result = evaluate_attributes.run(labelled / "fracture_types", model=pair, runtime="torch", rounds=5)
+    assert result["trained_on"] == 12 and result["model"] == own.model_id
 
     # Its heat map is that of both networks, and the single detector keeps its own heads.
     explainer = Explainer.load(pair, steps=1)
@@ -178,19 +213,42 @@ def test_a_pair_reads_its_first_detector_s_heads_until_it_has_its_own(
     x1, y1, x2, y2 = look.boxes[0, :4].tolist()
     box = BoxPx(x1=x1, y1=y1, x2=x2, y2=y2)
     seen = FractureDetection(box=box, score=float(look.boxes[0, 4]), call=FractureCall.SUSPECTED, label="fracture")
-    assert explainer.explain(pixels, seen).maps[-1].target is MapTarget.PATTERN
-    alone = FractureEngine.load(first, runtime="torch", threads=1)
-    assert alone.attributes is not None and not alone.attributes.reads_pair
+    assert explainer.explain(radiograph.pixels, seen).maps[-1].target is MapTarget.PATTERN
+    assert FractureEngine.load(first, runtime="torch", threads=1).analyse(radiograph).attributes == alone
+
+    # A new pair in the same place cannot read them.
+    lines: list[str] = []
+    make_pair(first, detector(tmp_path / "third", seed=3), data, pair, report=lines.append)
+    assert any("heads of the earlier pair are removed" in line for line in lines)
+    assert not list(pair.glob("attributes.*"))
+    assert FractureEngine.load(pair, runtime="torch", threads=1).attributes is not None
 
 
-def test_heads_of_another_pair_are_refused(made: tuple[Path, Path, Path], tmp_path: Path) -> None:
+def test_heads_are_not_written_beside_another_detector(
+    made: tuple[Path, Path, Path], labelled: Path, tmp_path: Path
+) -> None:
     first = shutil.copytree(made[0], tmp_path / "first")
-    pair = first / "accurate"
-    write_types(tmp_path / "data" / "fracture_types", 6)
-    few = AttributeConfig(split="all", heads=HeadSettings(folds=2, rounds=5, fewest=2))
-    attributes.run(tmp_path / "data", pair, model=first, config=few, runtime="torch", report=lambda _: None)
-    with pytest.raises(ModelFilesError, match="another detector"):
-        FractureEngine.load(pair, runtime="torch", threads=1)
+    for model, out in ((first, first / "accurate"), (first / "accurate", first)):
+        with pytest.raises(TrainingDataError, match="another detector"):
+            attributes.run(labelled, out, model=model, config=FEW, runtime="torch", report=lambda _: None)
+        assert not list(out.glob("attributes.*"))
+
+
+def test_a_pair_gets_no_scope_model_of_its_own(made: tuple[Path, Path, Path], data: Path) -> None:
+    with pytest.raises(TrainingDataError, match="no scope model"):
+        scope.fit(made[2], data)
+
+
+def test_what_either_network_of_a_pair_has_seen_is_seen(made: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    first = shutil.copytree(made[0], tmp_path / "first")
+    manifest = first / "accurate" / "manifest.json"
+    document = json.loads(manifest.read_text())
+    document["companion_training"] = {"config": HELD_OUT | {"extra_data": ["data/hip"]}}
+    manifest.write_text(json.dumps(document))
+    one = AttributeSample(image_id="a", path=manifest, collection="hip", source="hip", group="a", fractured=True)
+    table = FeatureTable(samples=(one,), vectors=np.zeros((1, 4), dtype=np.float32), max_scores=np.zeros(1))
+    engines = [FractureEngine.load(folder, runtime="torch", threads=1) for folder in (first, first / "accurate")]
+    assert [attributes.unseen_by(engine, table).tolist() for engine in engines] == [[True], [False]]
 
 
 def test_features_of_a_graph_that_names_none_stay_none() -> None:

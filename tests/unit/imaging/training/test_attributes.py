@@ -40,7 +40,7 @@ from imaging.training.attributes_metrics import pattern_metrics
 from imaging.training.datasets import read_collection, read_grey
 from imaging.training.errors import TrainingDataError
 from imaging.training.splits import plan_splits, shares_of, write_list
-from tests.support.radiographs import write_fracatlas, write_types, write_weights
+from tests.support.radiographs import write_flags, write_fracatlas, write_types, write_weights
 from tests.support.shared import requires_shared, shared_dir
 
 FEW = AttributeConfig(split="all", heads=HeadSettings(folds=2, rounds=10, fewest=2))
@@ -59,24 +59,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, list[s
     torch.set_num_threads(1)
     root = tmp_path_factory.mktemp("attributes")
     atlas = write_fracatlas(root / "data" / "fracatlas", fractured=6, healthy=6)
-    flags: list[dict[str, object]] = []
-    for number in range(12):
-        hand = number % 2
-        flags.append(
-            {
-                "image_id": f"IMG{number * 100:07d}.jpg",
-                "hand": hand,
-                "leg": 1 - hand,
-                "hip": 0,
-                "shoulder": 0,
-                "mixed": int(number == 3),
-                "hardware": 0,
-                "frontal": 1,
-                "lateral": hand,
-                "oblique": 0,
-            }
-        )
-    write_table(atlas / "dataset.csv", flags)
+    write_flags(atlas, 12)
     write_types(root / "data" / "fracture_types")
     model = write_weights(root / "model", image_size=96)
     lines: list[str] = []
