@@ -43,6 +43,26 @@ INTENDED_USE = (
 )
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Further:
+    """What a training learned from beside its data set."""
+
+    name: str
+    """Of the folder."""
+    samples: Sequence[LabelledRadiograph]
+    labelled: bool = False
+    """Whether the boxes are the teacher's."""
+
+    def as_entry(self) -> dict[str, Any]:
+        """For the manifest: how many, whose boxes, and a digest of images and boxes."""
+        return {
+            "name": self.name,
+            "n": len(self.samples),
+            "boxes": "of the teacher" if self.labelled else "of the data set",
+            "sha256": Collection(name=self.name, samples=tuple(self.samples)).digest(),
+        }
+
+
 def write_release(
     out: Path,
     module: "FractureDetector",
@@ -50,6 +70,7 @@ def write_release(
     collection: Collection,
     development: Sequence[LabelledRadiograph],
     *,
+    further: Sequence[Further] = (),
     report: Callable[[str], None] = print,
 ) -> Path:
     """Write ``detector.safetensors`` and ``manifest.json`` into `out`; thresholds come from the development images.
@@ -60,11 +81,14 @@ def write_release(
         config: the settings it was trained with.
         collection: what it was trained on.
         development: held-out radiographs, on which the operating points are set.
+        further: what it learned from beside the collection.
         report: receives progress lines.
     """
     out.mkdir(parents=True, exist_ok=True)
     digest = save_weights(out / WEIGHTS_NAME, module.network.state_dict(), {"graph": config.graph})
     document = _document(config, collection, digest)
+    if further:
+        document["training"]["data"]["further"] = [one.as_entry() for one in further]
     _write(out, document)
     records, _ = records_of(
         Collection(name=collection.name, samples=tuple(development)), FractureEngine.load(out), report=report

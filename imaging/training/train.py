@@ -223,8 +223,9 @@ def run(
     keep_freed_memory()
     pl.seed_everything(config.seed, workers=True, verbose=False)
     collection, learn, development = learn_and_development(data, config, out=out, report=report)
-    learn += _extra_samples(data, config, report)
-    learn += _self_labelled(data, config, report)
+    boxed = _extra_samples(data, config, report)
+    labelled = _self_labelled(data, config, report)
+    learn += [sample for further in (boxed, labelled) for samples in further.values() for sample in samples]
     _check_trainable(learn)
     report(f"{len(learn)} radiographs to learn from, {len(development)} held out for early stopping and thresholds")
     if config.hard_negatives:
@@ -265,9 +266,11 @@ def run(
     if not trainer.is_global_zero:
         return out
     from imaging.training.gallery.folder import evaluate_development
-    from imaging.training.release import write_release
+    from imaging.training.release import Further, write_release
 
-    write_release(out, module, config, collection, development, report=report)
+    further = [Further(name=name, samples=samples) for name, samples in boxed.items()]
+    further += [Further(name=name, samples=samples, labelled=True) for name, samples in labelled.items()]
+    write_release(out, module, config, collection, development, further=further, report=report)
     if config.gallery:
         evaluate_development(out, collection, development, root=data, gallery=config.gallery, report=report)
     return out
@@ -285,30 +288,33 @@ def _callbacks(config: TrainingConfig, average: WeightAverage, checkpoints: Path
     return callbacks
 
 
-def _extra_samples(data: Path, config: TrainingConfig, report: Callable[[str], None]) -> list[LabelledRadiograph]:
-    """Samples with fracture boxes, and without a fracture, of the further folders."""
-    samples: list[LabelledRadiograph] = []
+def _extra_samples(
+    data: Path, config: TrainingConfig, report: Callable[[str], None]
+) -> dict[str, list[LabelledRadiograph]]:
+    """Samples with fracture boxes, and without a fracture, by the name of the further folder."""
+    samples: dict[str, list[LabelledRadiograph]] = {}
     for name in config.extra_data:
         extra = read_collection(data.resolve().parent / name)
         for problem in extra.problems:
             report(f"left out or changed: {name}: {problem}")
-        usable = [sample for sample in extra.samples if sample.boxes_known]
-        report(f"{len(usable)} more radiographs from {name}")
-        samples += usable
+        samples[name] = [sample for sample in extra.samples if sample.boxes_known]
+        report(f"{len(samples[name])} more radiographs from {name}")
     return samples
 
 
-def _self_labelled(data: Path, config: TrainingConfig, report: Callable[[str], None]) -> list[LabelledRadiograph]:
+def _self_labelled(
+    data: Path, config: TrainingConfig, report: Callable[[str], None]
+) -> dict[str, list[LabelledRadiograph]]:
     """Fractured samples without boxes of the folders named for it, with the boxes that the earlier model is sure of."""
     from imaging.training.mining import label
     from imaging.training.scope_pictures import Listed
 
-    samples: list[LabelledRadiograph] = []
+    samples: dict[str, list[LabelledRadiograph]] = {}
     for name in config.self_labelled:
         unboxed = [one for one in Listed().limbs(data.resolve().parent / name) if not one.boxes_known]
         labelled = label(unboxed, _teacher(config, "self_labelled"), config.self_label_score)
         report(f"{len(labelled)} of {len(unboxed)} radiographs without boxes labelled by the earlier model in {name}")
-        samples += labelled
+        samples[name] = labelled
     return samples
 
 

@@ -11,7 +11,7 @@ import torch
 
 from imaging.engine import FractureEngine
 from imaging.manifest import read_manifest
-from imaging.training import evaluate, release
+from imaging.training import evaluate, mining, release
 from imaging.training.datamodule import FractureDataModule
 from imaging.training.datasets import read_collection
 from imaging.training.errors import TrainingDataError
@@ -69,6 +69,25 @@ def test_release_is_complete_and_loads(trained: tuple[Path, Path]) -> None:
     assert manifest.document["training"]["data"]["n"] == 12
     assert 0 < manifest.high_sensitivity.threshold <= manifest.high_specificity.threshold
     assert FractureEngine.load(out, runtime="torch").model_id.endswith(manifest.sha256[:8])
+
+
+def test_the_release_says_what_else_it_learned_from(
+    trained: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, teacher = trained
+    data = write_fracatlas(tmp_path / "fa")
+    more = write_fracatlas(tmp_path / "more")
+    boxed = [sample for sample in read_collection(more).samples if sample.fractured][:3]
+    monkeypatch.setattr(mining, "label", lambda *_: boxed)
+    config = replace(TINY, extra_data=("more",), self_labelled=("more",), teacher=str(teacher), gallery=0)
+    run(data, tmp_path / "out", config=config, progress=False, report=lambda _: None)
+    record = read_manifest(tmp_path / "out").document["training"]
+    assert record["teacher"] == read_manifest(teacher).model_id
+    extra, labelled = record["data"]["further"]
+    everything = read_collection(more)
+    assert (extra["name"], extra["n"], extra["boxes"]) == ("more", len(everything.samples), "of the data set")
+    assert (labelled["name"], labelled["n"], labelled["boxes"]) == ("more", 3, "of the teacher")
+    assert extra["sha256"] == everything.digest() != labelled["sha256"]
 
 
 def test_evaluation_has_the_published_schema(trained: tuple[Path, Path], tmp_path: Path) -> None:
