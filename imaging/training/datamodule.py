@@ -12,8 +12,9 @@ from torch.utils.data import DataLoader
 from torchvision import tv_tensors
 
 from imaging.training.augment import training_transform
+from imaging.training.compose import ComposedWindows
 from imaging.training.datasets import LabelledRadiograph, RadiographDataset, Target
-from imaging.training.reproducible import DrawnWhenAsked, EpochSampler, SeededDraws
+from imaging.training.reproducible import DrawnWhenAsked, EpochSampler, SeededDraws, Windows
 from imaging.yolov7.postprocess import LetterboxTransform, letterbox
 
 
@@ -98,6 +99,9 @@ class FractureDataModule(pl.LightningDataModule):
         workers: loader processes.
         seed: of the draws and their augmentation; with the number of the epoch it fixes them.
         pad_value: grey of the letterbox margins, 0..1.
+        transform: instead of the usual one.
+        mosaic: share of windows put together from four radiographs, 0..1.
+        copy_paste: share of windows without a fracture for which one of another radiograph is tried on, 0..1.
     """
 
     def __init__(
@@ -115,6 +119,8 @@ class FractureDataModule(pl.LightningDataModule):
         seed: int = 0,
         pad_value: float = 0.0,
         transform: Callable[[tv_tensors.Image, Target], tuple[tv_tensors.Image, Target]] | None = None,
+        mosaic: float = 0.0,
+        copy_paste: float = 0.0,
     ) -> None:
         super().__init__()
         usable = [sample for sample in train if sample.boxes_known]
@@ -128,6 +134,10 @@ class FractureDataModule(pl.LightningDataModule):
         chosen = transform or training_transform(crop_size, image_size, whole=whole_images)
         self.train_set = RadiographDataset(usable, chosen)
         self.validation_set = RadiographDataset(validation)
+        composes = mosaic > 0 or copy_paste > 0
+        self.windows: Windows = (
+            ComposedWindows(self.train_set, mosaic=mosaic, copy_paste=copy_paste) if composes else self.train_set
+        )
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Balanced random windows."""
@@ -147,7 +157,7 @@ class FractureDataModule(pl.LightningDataModule):
             weights.tolist(), self.samples_per_epoch, seed=self.seed, rank=rank, world_size=world_size
         )
         return DrawnWhenAsked(
-            SeededDraws(self.train_set),
+            SeededDraws(self.windows),
             self.batch_size,
             sampler=sampler,
             num_workers=self.workers,

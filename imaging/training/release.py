@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from imaging.bone_age.manifest import read_manifest as read_hands
 from imaging.calibration import CALIBRATION_KEY
 from imaging.engine import FractureEngine
 from imaging.labels import DETECTOR_CLASSES
@@ -260,7 +261,7 @@ def _document(config: "TrainingConfig", collection: Collection, digest: str) -> 
                 "sha256": collection.digest(),
                 "licence": "see the data set's own licence; FracAtlas: CC BY 4.0, doi 10.1038/s41597-023-02432-4",
             },
-            "start": _start(config),
+            "start": start_of(config),
             "teacher": None if config.teacher is None else read_manifest(Path(config.teacher)).model_id,
         },
         "intended_use": INTENDED_USE,
@@ -268,11 +269,14 @@ def _document(config: "TrainingConfig", collection: Collection, digest: str) -> 
     }
 
 
-def _start(config: "TrainingConfig") -> str | dict[str, Any]:
+def start_of(config: "TrainingConfig") -> str | dict[str, Any]:
     """What the weights were before this run; for a later stage, the whole record of the earlier one."""
     if config.start_from is not None:
         earlier = read_manifest(Path(config.start_from))
         return {"sha256": earlier.sha256, "training": earlier.document["training"]}
+    if config.backbone_from is not None:
+        hands = read_hands(Path(config.backbone_from))
+        return f"backbone of the skeletal age networks {hands.model_id}, the rest random"
     backbone = config.graph.rpartition("-")[2]
     if backbone in ("lite0", "lite2"):
         return f"ImageNet weights of EfficientNet-{backbone.capitalize()} (Apache-2.0) in the backbone, the rest random"

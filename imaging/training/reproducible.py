@@ -15,7 +15,7 @@ offered for radiographs.
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pytorch_lightning as pl
@@ -26,8 +26,16 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision import tv_tensors
 
-from imaging.training.datasets import LabelledRadiograph, RadiographDataset, Target
+from imaging.training.datasets import LabelledRadiograph, Target
 from imaging.yolov7.network import Yolov7
+
+
+class Windows(Protocol):
+    """A data set of windows that can be counted."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> tuple[tv_tensors.Image, Target]: ...
 
 
 class Sampling(StrEnum):
@@ -110,7 +118,7 @@ class SeededDraws(Dataset[tuple[tv_tensors.Image, Target]]):
     So it makes no difference how many loader processes there are, nor how long they have lived.
     """
 
-    def __init__(self, inner: RadiographDataset) -> None:
+    def __init__(self, inner: Windows) -> None:
         self.inner = inner
 
     def __len__(self) -> int:

