@@ -13,10 +13,10 @@ BUDGET ?= small
 demo: $(STAMP)
 	$(BIN)/cds demo --out demo-output
 
-# Two processes for what computes, one for what waits for servers and browsers of its own.
+# Two processes; what starts servers and browsers of its own comes after what computes.
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore=tests/integration --ignore=tests/e2e
-	$(BIN)/python -m pytest tests/integration tests/e2e
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/integration tests/e2e
 
 # Changes every clinical number a little and counts the changes that no test notices: about an hour.
 mutate: $(STAMP)
