@@ -57,7 +57,7 @@ bench-trials: $(STAMP)
 	    out=out/trials/$$(basename $$trial .yaml); \
 	    test -f $$out/manifest.json || $(BIN)/cds train detector --data $(SHARED)/data/fracatlas --out $$out --config $$trial --resume || exit 1; \
 	done
-	$(BIN)/python -m imaging.training.compare $(addprefix out/trials/,$(basename $(notdir $(wildcard imaging/training/configs/trials/*.yaml))))
+	$(BIN)/python -m imaging.training.compare --data $(SHARED)/data/fracatlas $(addprefix out/trials/,$(basename $(notdir $(wildcard imaging/training/configs/trials/*.yaml))))
 
 # The learning loop's proofs and one page about them: about half an hour on a free core. The detector's part is then so
 # small that it only shows how everything goes; BUDGET=full, an hour more, proves it.

@@ -11,7 +11,7 @@ Map
 ``evaluate``    a folder of labelled radiographs to a table of metrics.
 ``train``       a configuration to weights with their manifest.
 ``pretraining`` a backbone from a network that learned another task.
-``compare``     finished trainings side by side.
+``compare``     finished trainings side by side; ``paired`` resamples the difference of two.
 ``pair``        two detectors to one release.
 ``mining``      what an earlier model tells about the data: hard negatives, boxes for fractures that have none.
 ``scope``       what tells limbs from other pictures, which ``scope_pictures`` and ``outside_scope.csv`` name.

@@ -1,32 +1,46 @@
-"""Training runs side by side: ``python -m imaging.training.compare RUN [RUN ...]`` prints a table in Markdown.
+"""Training runs side by side, as a table in Markdown.
+
+    python -m imaging.training.compare [--data DIR] RUN [RUN ...]
 
 Every figure comes from the run's own manifest: the development radiographs, which no run learned from and on which one
-choice among the runs may be made. Two runs differ by less than their intervals more often than not.
+choice among the runs may be made. Two runs differ by less than their intervals more often than not; with ``--data`` the
+runs look at those radiographs again, and the table tells how much each differs from the first, resampled together.
 """
 
+import argparse
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from imaging.manifest import MANIFEST_NAME
+from imaging.manifest import MANIFEST_NAME, read_manifest
+from imaging.runtime import RuntimeName, load_runtime
 from imaging.training.errors import TrainingDataError
+from imaging.training.metrics import ImageRecord, Interval
 
+SPLITTING = ("split", "folds", "development_fold", "split_list", "development_split")
 METRICS = (("map50", "mAP50"), ("map50_95", "mAP50-95"), ("image_auc", "AUC"))
 
 
-def table(folders: Sequence[Path]) -> str:
+def table(folders: Sequence[Path], *, data: Path | None = None, rounds: int = 1000) -> str:
     """A Markdown table, one row per run.
 
     Args:
         folders: folders that ``cds train detector`` wrote.
+        data: the data set they learned from; given it, every run looks at the development radiographs, and the last
+            columns are its figures less those of the first run, with 95 % bootstrap intervals by image.
+        rounds: resamples of these differences.
 
     Raises:
-        TrainingDataError: a folder holds no manifest with development figures.
+        TrainingDataError: a folder holds no manifest with development figures, the data cannot be read, or a run held
+            out other radiographs than the first, so that there is nothing to compare on.
     """
     rows = [_row(folder) for folder in folders]
-    heads = ("run", "differs from the default in", "epochs", "windows", "seed", *(words for _, words in METRICS), "n")
+    heads = ["run", "differs from the default in", "epochs", "windows", "seed", *(words for _, words in METRICS), "n"]
+    if data is not None:
+        heads += [f"{words} less that of {folders[0].name}" for _, words in METRICS]
+        rows = [row + cells for row, cells in zip(rows, _against_first(folders, data, rounds), strict=True)]
     lines = [_line(heads), _line(["---"] * len(heads)), *(_line(row) for row in rows)]
     return "\n".join(lines)
 
@@ -49,6 +63,43 @@ def _row(folder: Path) -> tuple[str, ...]:
             f"{folder.name} is no finished training run: {type(error).__name__}",
             "give folders that `cds train detector` wrote to the end",
         ) from error
+
+
+def _against_first(folders: Sequence[Path], data: Path, rounds: int) -> list[tuple[str, ...]]:
+    from imaging.training.paired import differences
+
+    seen = [_seen(folder, data) for folder in folders]
+    ids = [[record.image_id for record in records] for records in seen]
+    for folder, own in zip(folders, ids, strict=True):
+        if own != ids[0]:
+            raise TrainingDataError(
+                f"{folder.name} held out other radiographs than {folders[0].name}",
+                "compare runs with the same split, folds and development fold",
+            )
+    cells = [tuple("-" for _ in METRICS)]
+    for records in seen[1:]:
+        found = differences(seen[0], records, rounds=rounds)
+        cells.append(tuple(_difference(found.get(name)) for name, _ in METRICS))
+    return cells
+
+
+def _seen(folder: Path, data: Path) -> list[ImageRecord]:
+    """What the run's network finds in the radiographs that it held out, in the order of their names."""
+    from imaging.training.baselines.measure import find_in
+    from imaging.training.baselines.networks import YoloFinder
+    from imaging.training.train import TrainingConfig, learn_and_development
+
+    manifest = read_manifest(folder)
+    stored = manifest.document["training"]["config"]
+    config = TrainingConfig(**{name: stored[name] for name in SPLITTING if name in stored})
+    _, _, development = learn_and_development(data, config, report=lambda _: None)
+    samples = sorted(development, key=lambda sample: sample.image_id)
+    finder = YoloFinder(manifest, load_runtime(manifest, RuntimeName.AUTO))
+    return find_in(finder, samples, size=manifest.image_size)
+
+
+def _difference(interval: Interval | None) -> str:
+    return "-" if interval is None else f"{interval.value:+.3f} ({interval.low:+.3f} to {interval.high:+.3f})"
 
 
 def _differences(config: dict[str, Any]) -> str:
@@ -81,5 +132,17 @@ def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the table, or say on stderr what is amiss."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder that `cds train detector` wrote")
+    parser.add_argument("--data", type=Path, help="data set to look at again, for differences resampled together")
+    options = parser.parse_args(arguments)
+    try:
+        print(table(options.runs, data=options.data))
+    except TrainingDataError as error:
+        sys.exit(str(error))
+
+
 if __name__ == "__main__":
-    print(table([Path(argument) for argument in sys.argv[1:]]))
+    main()
