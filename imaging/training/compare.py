@@ -12,12 +12,15 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from imaging.manifest import MANIFEST_NAME, read_manifest
 from imaging.runtime import RuntimeName, load_runtime
 from imaging.training.errors import TrainingDataError
 from imaging.training.metrics import ImageRecord, Interval
+
+if TYPE_CHECKING:
+    from imaging.training.datasets import LabelledRadiograph
 
 SPLITTING = ("split", "folds", "development_fold", "split_list", "development_split")
 METRICS = (("map50", "mAP50"), ("map50_95", "mAP50-95"), ("image_auc", "AUC"))
@@ -68,34 +71,37 @@ def _row(folder: Path) -> tuple[str, ...]:
 def _against_first(folders: Sequence[Path], data: Path, rounds: int) -> list[tuple[str, ...]]:
     from imaging.training.paired import differences
 
-    seen = [_seen(folder, data) for folder in folders]
-    ids = [[record.image_id for record in records] for records in seen]
-    for folder, own in zip(folders, ids, strict=True):
-        if own != ids[0]:
+    held_out = [_held_out(folder, data) for folder in folders]
+    for folder, samples in zip(folders, held_out, strict=True):
+        if [sample.image_id for sample in samples] != [sample.image_id for sample in held_out[0]]:
             raise TrainingDataError(
                 f"{folder.name} held out other radiographs than {folders[0].name}",
                 "compare runs with the same split, folds and development fold",
             )
+    first, *others = (_look(folder, samples) for folder, samples in zip(folders, held_out, strict=True))
     cells = [tuple("-" for _ in METRICS)]
-    for records in seen[1:]:
-        found = differences(seen[0], records, rounds=rounds)
+    for records in others:
+        found = differences(first, records, rounds=rounds)
         cells.append(tuple(_difference(found.get(name)) for name, _ in METRICS))
     return cells
 
 
-def _seen(folder: Path, data: Path) -> list[ImageRecord]:
-    """What the run's network finds in the radiographs that it held out, in the order of their names."""
-    from imaging.training.baselines.measure import find_in
-    from imaging.training.baselines.networks import YoloFinder
+def _held_out(folder: Path, data: Path) -> "list[LabelledRadiograph]":
+    """The radiographs that a run did not learn from, in the order of their names."""
     from imaging.training.train import TrainingConfig, learn_and_development
 
-    manifest = read_manifest(folder)
-    stored = manifest.document["training"]["config"]
+    stored = read_manifest(folder).document["training"]["config"]
     config = TrainingConfig(**{name: stored[name] for name in SPLITTING if name in stored})
     _, _, development = learn_and_development(data, config, report=lambda _: None)
-    samples = sorted(development, key=lambda sample: sample.image_id)
-    finder = YoloFinder(manifest, load_runtime(manifest, RuntimeName.AUTO))
-    return find_in(finder, samples, size=manifest.image_size)
+    return sorted(development, key=lambda sample: sample.image_id)
+
+
+def _look(folder: Path, samples: "Sequence[LabelledRadiograph]") -> list[ImageRecord]:
+    from imaging.training.baselines.measure import find_in
+    from imaging.training.baselines.networks import YoloFinder
+
+    manifest = read_manifest(folder)
+    return find_in(YoloFinder(manifest, load_runtime(manifest, RuntimeName.AUTO)), samples, size=manifest.image_size)
 
 
 def _difference(interval: Interval | None) -> str:

@@ -3,12 +3,14 @@
 import json
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from imaging.training import release
 from imaging.training.compare import main, table
 from imaging.training.errors import TrainingDataError
 from imaging.training.metrics import ImageRecord, Thresholds, measure
@@ -94,10 +96,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]
     torch.set_num_threads(1)
     root = tmp_path_factory.mktemp("compare")
     data = write_fracatlas(root / "fa")
-    folders = [
-        run(data, root / f"seed{seed}", config=replace(TINY, seed=seed), progress=False, report=lambda _: None)
-        for seed in (1, 2)
-    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(release, "measure", partial(measure, rounds=5))
+        folders = [
+            run(data, root / f"seed{seed}", config=replace(TINY, seed=seed), progress=False, report=lambda _: None)
+            for seed in (1, 2)
+        ]
     return data, folders[0], folders[1]
 
 
