@@ -27,18 +27,23 @@ LEAST: Final = 1e-6
 def samples_of(data: Path, wanted: set[str] | None, report: Report) -> list["AttributeSample"]:
     """The fractures of known type in a folder, see `imaging.training.attributes_data.read_types`.
 
+    Pictures that are listed as no limb radiographs are left out, as from the heads' training.
+
     Args:
-        data: the folder.
+        data: the folder; its name tells which list applies.
         wanted: ids to keep; None keeps all.
         report: receives a line per row that is left out.
 
     Raises:
         TrainingDataError: the folder holds none.
     """
-    from imaging.training.attributes_data import read_types
+    from imaging.training.attributes_data import read_types, without_outside_scope
     from imaging.training.errors import TrainingDataError
 
-    samples = [one for one in read_types(data, report) if wanted is None or one.image_id in wanted]
+    name = data.resolve().name
+    read = {name: [one for one in read_types(data, report) if wanted is None or one.image_id in wanted]}
+    without_outside_scope(read, report)
+    samples = read[name]
     if not samples:
         raise TrainingDataError("this split holds no fracture of known type", "give another split")
     return samples

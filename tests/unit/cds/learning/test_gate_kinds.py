@@ -16,9 +16,11 @@ from cds.learning.promotion import origin_of
 from cds.learning.provenance import Provenance
 from cds.learning.scoring import score, together
 from cds.learning.scoring_bone_age import digests_of
+from cds.learning.scoring_heads import samples_of
 from cds.learning.scoring_healing import cases_learned, digest_of_case
 from cds.learning.verdict import Standing, Verdict
 from tests.support.gate_sets import drawn_pair
+from tests.support.radiographs import write_types
 
 TYPES = ("spiral", "transverse", "oblique")
 CLEAN = Provenance(kind="detector", parent=None, why="", method="")
@@ -163,6 +165,19 @@ def test_further_truths_must_agree() -> None:
     )
     with pytest.raises(InputError, match="different truths"):
         judged(current, replace(current, answers=other))
+
+
+def test_pictures_that_show_no_limb_are_not_asked_about(tmp_path: Path) -> None:
+    data = write_types(tmp_path / "fracture_types", 4)
+    listed = "bb_0084.jpg"  # a spine, by the list
+    (data / "images" / "3.png").rename(data / "images" / listed)
+    table = data / "images.csv"
+    table.write_text(table.read_text().replace("3.png", listed))
+    lines: list[str] = []
+    assert [one.image_id for one in samples_of(data, None, lines.append)] == ["0.png", "1.png", "2.png"]
+    assert lines == ["1 of 4 pictures of fracture_types are no limb radiographs: left out"]
+    elsewhere = data.rename(tmp_path / "a_hospitals_own")
+    assert len(samples_of(elsewhere, None, lines.append)) == 4, "the name alone of a file says nothing"
 
 
 def test_questions_are_asked_by_either_spelling() -> None:
