@@ -23,6 +23,7 @@ from imaging.reader import read_radiograph
 from imaging.runtime import Prediction, load_network
 from imaging.training.datasets import LabelledRadiograph
 from imaging.training.metrics import ImageRecord, PrecisionTable, sensitivity, specificity
+from imaging.training.paired import differences
 from imaging.yolov7 import Yolov7
 
 MIN_IOU: Final = 0.98
@@ -220,24 +221,15 @@ def _records(sample: LabelledRadiograph, reference: Detect, found: Detect) -> tu
 
 
 def _paired_ap50(one: Sequence[ImageRecord], two: Sequence[ImageRecord], rounds: int) -> dict[str, float] | None:
-    known = np.array([record.boxes_known for record in one], dtype=bool)
-    tables = (
-        [PrecisionTable([record for record, use in zip(side, known, strict=True) if use]) for side in (one, two)]
-        if known.any()
-        else []
-    )
-    if not tables or tables[0].truths.sum() == 0:
+    known = [pair for pair in zip(one, two, strict=True) if pair[0].boxes_known]
+    if not any(len(record.truth) for record, _ in known):
         return None
-    count = int(known.sum())
-    first, second = (float(table.average_precision(np.ones(count))[0]) for table in tables)
-    rng = np.random.default_rng(0)
-    losses = []
-    for _ in range(rounds):
-        counts = np.bincount(rng.integers(0, count, count), minlength=count).astype(np.float64)
-        drawn = [float(table.average_precision(counts)[0]) for table in tables]
-        losses.append(drawn[0] - drawn[1])
-    low, high = np.nanpercentile(losses, [2.5, 97.5])
-    figures = {"torch": first, "export": second, "loss": first - second, "loss_low": low, "loss_high": high}
+    eager, exported = ([pair[side] for pair in known] for side in (0, 1))
+    loss = differences(exported, eager, rounds=rounds)["map50"]
+    first, second = (
+        float(PrecisionTable(side).average_precision(np.ones(len(known)))[0]) for side in (eager, exported)
+    )
+    figures = {"torch": first, "export": second, "loss": loss.value, "loss_low": loss.low, "loss_high": loss.high}
     return {name: round(float(value), 4) for name, value in figures.items()}
 
 

@@ -14,15 +14,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from imaging.errors import ImagingError
 from imaging.manifest import MANIFEST_NAME, read_manifest
 from imaging.runtime import RuntimeName, load_runtime
 from imaging.training.errors import TrainingDataError
 from imaging.training.metrics import ImageRecord, Interval
+from imaging.yolov7.checkpoint import CheckpointError
 
 if TYPE_CHECKING:
     from imaging.training.datasets import LabelledRadiograph
 
-SPLITTING = ("split", "folds", "development_fold", "split_list", "development_split")
 METRICS = (("map50", "mAP50"), ("map50_95", "mAP50-95"), ("image_auc", "AUC"))
 
 
@@ -88,10 +89,10 @@ def _against_first(folders: Sequence[Path], data: Path, rounds: int) -> list[tup
 
 def _held_out(folder: Path, data: Path) -> "list[LabelledRadiograph]":
     """The radiographs that a run did not learn from, in the order of their names."""
-    from imaging.training.train import TrainingConfig, learn_and_development
+    from imaging.training.release import recorded_config
+    from imaging.training.train import learn_and_development
 
-    stored = read_manifest(folder).document["training"]["config"]
-    config = TrainingConfig(**{name: stored[name] for name in SPLITTING if name in stored})
+    config = recorded_config(read_manifest(folder).document)
     _, _, development = learn_and_development(data, config, report=lambda _: None)
     return sorted(development, key=lambda sample: sample.image_id)
 
@@ -146,7 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         print(table(options.runs, data=options.data))
-    except TrainingDataError as error:
+    except (ImagingError, CheckpointError) as error:
         sys.exit(str(error))
 
 

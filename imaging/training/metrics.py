@@ -21,6 +21,8 @@ IOU_THRESHOLDS: Floats = torch.linspace(0.5, 0.95, 10).double().numpy()
 RECALL_POINTS: Floats = torch.linspace(0.0, 1.0, 101).double().numpy()
 MAX_DETECTIONS = 100
 CALIBRATION_BINS = 10
+COMPARED = ("map50", "map50_95", "image_auc")
+"""The figures by which detectors are set side by side."""
 RIDGE = 1e-6
 NEWTON_STEPS = 60
 HALVINGS = 30

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from imaging.training.metrics import Floats, ImageRecord, Interval, PrecisionTable, area_under_curve
-
-COMPARED = ("map50", "map50_95", "image_auc")
+from imaging.training.metrics import COMPARED, Floats, ImageRecord, Interval, PrecisionTable, area_under_curve
 
 
 def differences(

@@ -11,11 +11,10 @@ from imaging.training.baselines.networks import Finder
 from imaging.training.datamodule import EvaluationCollate
 from imaging.training.datasets import LabelledRadiograph, RadiographDataset
 from imaging.training.evaluate import as_table
-from imaging.training.metrics import ImageRecord, Thresholds, measure
+from imaging.training.metrics import COMPARED, ImageRecord, Thresholds, measure
 from imaging.training.train import TrainingConfig
 
 BATCH_SIZE = 8
-COMPARED = ("map50", "map50_95", "image_auc")
 _ANY = Thresholds(high_sensitivity=0.5, high_specificity=0.5)
 """`measure` asks for operating points; the compared figures have none."""
 

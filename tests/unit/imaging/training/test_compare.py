@@ -15,23 +15,10 @@ from imaging.training.compare import main, table
 from imaging.training.errors import TrainingDataError
 from imaging.training.metrics import ImageRecord, Thresholds, measure
 from imaging.training.paired import differences
-from imaging.training.train import TrainingConfig, run
+from imaging.training.train import run
 from tests.support.radiographs import write_fracatlas
+from tests.support.trainings import TINY
 
-TINY = TrainingConfig(
-    graph="yolov7-tiny",
-    folds=3,
-    development_fold=0,
-    image_size=96,
-    crop_size=64,
-    batch_size=2,
-    samples_per_epoch=2,
-    epochs=1,
-    validate_every=1,
-    workers=0,
-    precision="32-true",
-    gallery=0,
-)
 BOX = [[10.0, 10.0, 40.0, 40.0]]
 
 
@@ -99,7 +86,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(release, "measure", partial(measure, rounds=5))
         folders = [
-            run(data, root / f"seed{seed}", config=replace(TINY, seed=seed), progress=False, report=lambda _: None)
+            run(
+                data,
+                root / f"seed{seed}",
+                config=replace(TINY, seed=seed, gallery=0),
+                progress=False,
+                report=lambda _: None,
+            )
             for seed in (1, 2)
         ]
     return data, folders[0], folders[1]

@@ -23,20 +23,7 @@ from imaging.training.train import TrainingConfig, run
 from imaging.yolov7 import build, ota_loss, plain_loss
 from imaging.yolov7.graphs import YOLOV7_TINY
 from tests.support.radiographs import write_fracatlas, write_weights
-
-TINY = TrainingConfig(
-    graph="yolov7-tiny",
-    folds=3,
-    development_fold=0,
-    image_size=96,
-    crop_size=64,
-    batch_size=2,
-    samples_per_epoch=4,
-    epochs=1,
-    validate_every=1,
-    workers=0,
-    precision="32-true",
-)
+from tests.support.trainings import TINY
 
 
 @pytest.fixture(scope="module", autouse=True)
