@@ -17,8 +17,20 @@ SHIPPED_WEIGHTS = Path(__file__).resolve().parent / "weights"
 """The folder of the weights that come with the package."""
 ACCURATE_WEIGHTS = SHIPPED_WEIGHTS / "accurate"
 """The folder of the shipped pair: the same detector and a second one beside it, at about twice the time."""
+CLASSIFIER_KEY = "image_classifier"
+"""Entry of a detector's manifest, and of a pair's for its second detector."""
 PAIR_MARK = "+"
 """Stands between the digests of the two networks of a pair."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassifierFile:
+    """The weights of the image classifier that belongs to a detector: `imaging.yolov7.image_classifier`."""
+
+    weights: Path
+    sha256: str
+    weight: float
+    """Factor on its log odds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,18 +60,35 @@ class DetectorManifest:
     companion: "DetectorManifest | None" = None
     """The second detector of a pair: its boxes are fused with the first one's (`imaging.ensemble`). Graph, weights and
     digest are its own, everything else is the pair's."""
+    image_classifier: ClassifierFile | None = None
+    """What lowers the scores on radiographs that look healthy as a whole. Of a pair the first one's; it serves the
+    second one too, where that has none of its own."""
     document: dict[str, Any]
 
     @property
     def model_id(self) -> str:
-        """``name@version+digest`` with the first eight digits of the weights' SHA-256; of both, for a pair."""
-        second = "" if self.companion is None else f".{self.companion.sha256[:8]}"
-        return f"{self.name}@{self.version}+{self.sha256[:8]}{second}"
+        """``name@version+digest`` with the first eight digits of the weights' SHA-256; of all, parted by full stops."""
+        digests = dict.fromkeys(one.sha256[:8] for one in self.parts)
+        return f"{self.name}@{self.version}+{'.'.join(digests)}"
+
+    @property
+    def parts(self) -> "tuple[DetectorManifest | ClassifierFile, ...]":
+        """Everything that has a weight file: the detectors first, then what lowers their scores."""
+        detectors = (self,) if self.companion is None else (self, self.companion)
+        beside = (one.image_classifier for one in detectors)
+        return (*detectors, *(one for one in beside if one is not None))
 
     @property
     def digest(self) -> str:
         """SHA-256 of the weights whose features heads may read; of both, joined by a plus sign, for a pair."""
         return self.sha256 if self.companion is None else f"{self.sha256}{PAIR_MARK}{self.companion.sha256}"
+
+    @property
+    def judging(self) -> tuple[str, ...]:
+        """What boxes and their scores come from: the digest of each part, and the weight of an image classifier."""
+        return tuple(
+            f"{one.sha256}*{one.weight}" if isinstance(one, ClassifierFile) else one.sha256 for one in self.parts
+        )
 
     @property
     def heads(self) -> Path:
@@ -122,7 +151,16 @@ def _parse(folder: Path, document: dict[str, Any]) -> DetectorManifest:
         high_specificity=points["high_specificity"],
         validation=document["validation"],
         calibration=ScoreCalibration.from_manifest(document),
+        image_classifier=_classifier(folder, document.get(CLASSIFIER_KEY)),
         document=document,
+    )
+
+
+def _classifier(folder: Path, entry: dict[str, Any] | None) -> ClassifierFile | None:
+    if entry is None:
+        return None
+    return ClassifierFile(
+        weights=Path(os.path.normpath(folder / entry["weights"])), sha256=entry["sha256"], weight=float(entry["weight"])
     )
 
 
@@ -130,7 +168,13 @@ def _with_companion(manifest: DetectorManifest, folder: Path) -> DetectorManifes
     entry = manifest.document.get("companion")
     if entry is None:
         return manifest
-    second = replace(manifest, graph=entry["graph"], weights=folder / entry["weights"], sha256=entry["sha256"])
+    second = replace(
+        manifest,
+        graph=entry["graph"],
+        weights=folder / entry["weights"],
+        sha256=entry["sha256"],
+        image_classifier=_classifier(folder, entry.get(CLASSIFIER_KEY)) or manifest.image_classifier,
+    )
     return replace(manifest, companion=second)
 
 

@@ -120,6 +120,22 @@ def train_pair(
         make_pair(first, second, data, out, split_list=split_list, report=_note)
 
 
+@train_app.command("image-classifier")
+def train_image_classifier(
+    data: ImagesOption,
+    out: OutOption,
+    model: Annotated[Path, typer.Option("--model", exists=True, file_okay=False, help="Folder of the detector.")],
+    config: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="YAML of settings.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in --out.")] = False,
+) -> None:
+    """Teach a second opinion on whole radiographs, which lowers scores, and write it beside the detector."""
+    with failures_explained():
+        from imaging.training.image_classifier import ClassifierConfig, run
+
+        settings = None if config is None else ClassifierConfig.read(config)
+        run(data, model, out, config=settings, resume=resume, report=_note)
+
+
 @train_app.command("scope")
 def train_scope(
     data: ImagesOption,

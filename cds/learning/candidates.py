@@ -71,7 +71,7 @@ def check_parts(question: Question, current: Path | None, candidate: Path) -> No
             remedy="Make it again with the data that teach it: `cds learn retrain` says of each head why it was not"
             " fitted.",
         )
-    same_detector = in_use.digest == read_manifest(candidate).digest
+    same_detector = in_use.judging == read_manifest(candidate).judging
     changed = [one.name for one in parts if _content(one) != _content(candidate / one.name)]
     if question is Question.DETECTOR and same_detector and changed:
         raise InputError(

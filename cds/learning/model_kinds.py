@@ -135,9 +135,8 @@ def _detector(folder: Path) -> str:
     from imaging.manifest import read_manifest
 
     manifest = read_manifest(folder)
-    _same(manifest.weights, manifest.sha256)
-    if manifest.companion is not None:
-        _same(manifest.companion.weights, manifest.companion.sha256)
+    for part in manifest.parts:
+        _same(part.weights, part.sha256)
     return manifest.model_id
 
 

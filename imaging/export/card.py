@@ -38,6 +38,7 @@ def make_card(
         "schema": SCHEMA,
         "model_id": manifest.model_id,
         "weights_sha256": manifest.sha256,
+        "image_classifier_sha256": None if manifest.image_classifier is None else manifest.image_classifier.sha256,
         "file": name,
         "sha256": hashlib.sha256(written.data).hexdigest(),
         "size_bytes": len(written.data),

@@ -14,6 +14,7 @@ from torch import Tensor, cuda, nn
 from imaging.manifest import DetectorManifest
 from imaging.yolov7 import Yolov7, build, fuse
 from imaging.yolov7.checkpoint import CheckpointError, load_weights
+from imaging.yolov7.image_classifier import ImageClassifier
 
 
 class RuntimeName(StrEnum):
@@ -64,7 +65,7 @@ class DecodedNetwork(nn.Module):
 
 
 def load_network(manifest: DetectorManifest) -> Yolov7:
-    """The network of a manifest with its weights, in evaluation mode, unfused.
+    """The network of a manifest with its weights and its image classifier, in evaluation mode, unfused.
 
     Raises:
         CheckpointError: the file is missing, its digest differs, or it does not fit the graph.
@@ -75,7 +76,21 @@ def load_network(manifest: DetectorManifest) -> Yolov7:
         network.load_state_dict(state)
     except RuntimeError as error:
         raise CheckpointError(f"{manifest.weights.name} does not fit the graph {manifest.graph}") from error
+    network.image_classifier = _load_classifier(manifest)
     return network.eval().requires_grad_(False)
+
+
+def _load_classifier(manifest: DetectorManifest) -> ImageClassifier | None:
+    entry = manifest.image_classifier
+    if entry is None:
+        return None
+    classifier = ImageClassifier(weight=entry.weight)
+    state, _ = load_weights(entry.weights, sha256=entry.sha256)
+    try:
+        classifier.load_state_dict(state)
+    except RuntimeError as error:
+        raise CheckpointError(f"{entry.weights.name} is no image classifier") from error
+    return classifier
 
 
 def load_runtime(

@@ -184,8 +184,8 @@ class WeightAverage(Callback):
         self.steps = state_dict["steps"]
 
 
-def _network(module: pl.LightningModule) -> Yolov7:
+def _network(module: pl.LightningModule) -> nn.Module:
     network = module.network
-    if not isinstance(network, Yolov7):
-        raise TypeError("the moving average serves a FractureDetector")
+    if not isinstance(network, nn.Module):
+        raise TypeError("the moving average serves a module that names its network")
     return network

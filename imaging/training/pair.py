@@ -9,9 +9,9 @@ from typing import Any
 
 from imaging.attributes.manifest import ATTRIBUTES_NAME, read_attribute_manifest
 from imaging.errors import ModelFilesError
-from imaging.manifest import MANIFEST_NAME, PAIR_MARK, DetectorManifest, read_manifest
+from imaging.manifest import CLASSIFIER_KEY, MANIFEST_NAME, PAIR_MARK, DetectorManifest, read_manifest
 from imaging.training.errors import TrainingDataError
-from imaging.training.release import WEIGHTS_NAME, recorded_config, set_operation
+from imaging.training.release import CLASSIFIER_NAME, WEIGHTS_NAME, recorded_config, set_operation
 
 KEPT = ("classes", "preprocessing", "suppression", "intended_use")
 """What both must share, and the pair keeps."""
@@ -48,13 +48,19 @@ def make_pair(
             "a pair must lie inside the folder of its first detector", f"give --out {first.name}/accurate, for instance"
         )
     out.mkdir(parents=True, exist_ok=True)
-    partial = out / f"{WEIGHTS_NAME}.partial"
-    shutil.copyfile(other.weights, partial)
-    partial.replace(out / WEIGHTS_NAME)
+    _copy(other.weights, out / WEIGHTS_NAME)
+    if other.image_classifier is not None:
+        _copy(other.image_classifier.weights, out / CLASSIFIER_NAME)
     _drop_other_heads(out, f"{one.sha256}{PAIR_MARK}{other.sha256}", report)
-    document = _document(one, other, os.path.relpath(one.weights.resolve(), out.resolve()))
+    document = _document(one, other, out)
     (out / MANIFEST_NAME).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     return set_operation(out, data, split_list=split_list, report=report)
+
+
+def _copy(source: Path, target: Path) -> None:
+    partial = target.with_name(f"{target.name}.partial")
+    shutil.copyfile(source, partial)
+    partial.replace(target)
 
 
 def _drop_other_heads(out: Path, digest: str, report: Callable[[str], None]) -> None:
@@ -74,7 +80,8 @@ def _check_fit(one: DetectorManifest, other: DetectorManifest) -> None:
         raise TrainingDataError("a pair is made of two single detectors", "give the folders of the single ones")
     if one.sha256 == other.sha256:
         raise TrainingDataError("both folders hold the same weights", "give two detectors that were trained apart")
-    different = [name for name in KEPT[:3] if one.document[name] != other.document[name]]
+    shared = [_without_floor(manifest.document) for manifest in (one, other)]
+    different = [name for name in KEPT[:3] if shared[0][name] != shared[1][name]]
     if different:
         raise TrainingDataError(
             f"the two detectors differ in {', '.join(different)}", "pair detectors of one canvas and one class map"
@@ -85,8 +92,20 @@ def _check_fit(one: DetectorManifest, other: DetectorManifest) -> None:
         )
 
 
-def _document(one: DetectorManifest, other: DetectorManifest, weights: str) -> dict[str, Any]:
+def _without_floor(document: dict[str, Any]) -> dict[str, Any]:
+    """All but the score floor: one with an image classifier has a lower one, and the pair keeps that of the first."""
+    return document | {"suppression": document["suppression"] | {"score_floor": None}}
+
+
+def _document(one: DetectorManifest, other: DetectorManifest, out: Path) -> dict[str, Any]:
     first, second = one.document, other.document
+    weights = os.path.relpath(one.weights.resolve(), out.resolve())
+    classifiers: list[dict[str, Any]] = [{}, {}]
+    if one.image_classifier is not None:
+        place = os.path.relpath(one.image_classifier.weights.resolve(), out.resolve())
+        classifiers[0] = {CLASSIFIER_KEY: first[CLASSIFIER_KEY] | {"weights": place}}
+    if other.image_classifier is not None:
+        classifiers[1] = {CLASSIFIER_KEY: second[CLASSIFIER_KEY] | {"weights": CLASSIFIER_NAME}}
     return {
         "schema": first["schema"],
         "name": f"{first['name']}+{second['graph'].rpartition('-')[2]}",
@@ -94,7 +113,8 @@ def _document(one: DetectorManifest, other: DetectorManifest, weights: str) -> d
         "graph": one.graph,
         "weights": weights,
         "sha256": one.sha256,
-        "companion": {"graph": other.graph, "weights": WEIGHTS_NAME, "sha256": other.sha256},
+        "companion": {"graph": other.graph, "weights": WEIGHTS_NAME, "sha256": other.sha256, **classifiers[1]},
+        **classifiers[0],
         **{name: first[name] for name in KEPT if name in first},
         "operating_points": first["operating_points"],
         "training": first["training"],

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import shlex
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from imaging.bone_age.manifest import read_manifest as read_hands
 from imaging.calibration import CALIBRATION_KEY
 from imaging.engine import FractureEngine
 from imaging.labels import DETECTOR_CLASSES
-from imaging.manifest import MANIFEST_NAME, read_manifest
+from imaging.manifest import CLASSIFIER_KEY, MANIFEST_NAME, read_manifest
 from imaging.preprocess import PREPROCESSING_ID
 from imaging.training.calibration import fit_calibration
 from imaging.training.datasets import Collection, LabelledRadiograph
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from imaging.training.train import TrainingConfig
 
 WEIGHTS_NAME = "detector.safetensors"
+CLASSIFIER_NAME = "image_classifier.safetensors"
 VERSION = "0.1.0"
 SCORE_FLOOR = 0.005
 NMS_IOU = 0.45
@@ -76,6 +78,8 @@ def write_release(
 ) -> Path:
     """Write ``detector.safetensors`` and ``manifest.json`` into `out`; thresholds come from the development images.
 
+    A detector that was taught on from another keeps that one's image classifier.
+
     Args:
         out: folder, made when it is not there.
         module: the trained detector, with the averaged weights in its network.
@@ -90,6 +94,7 @@ def write_release(
     document = _document(config, collection, digest)
     if further:
         document["training"]["data"]["further"] = [one.as_entry() for one in further]
+    _keep_classifier(config, out, document)
     _write(out, document)
     records, _ = records_of(
         Collection(name=collection.name, samples=tuple(development)), FractureEngine.load(out), report=report
@@ -97,6 +102,18 @@ def write_release(
     _set_operation(document, collection, records, report)
     _write(out, document)
     return out
+
+
+def _keep_classifier(config: "TrainingConfig", out: Path, document: dict[str, Any]) -> None:
+    """Copy the image classifier of the detector that this one started from: it judges radiographs, not boxes."""
+    earlier = None if config.start_from is None else read_manifest(Path(config.start_from))
+    if earlier is None or earlier.image_classifier is None:
+        return
+    partial = out / f"{CLASSIFIER_NAME}.partial"
+    shutil.copyfile(earlier.image_classifier.weights, partial)
+    partial.replace(out / CLASSIFIER_NAME)
+    document[CLASSIFIER_KEY] = earlier.document[CLASSIFIER_KEY] | {"weights": CLASSIFIER_NAME}
+    document["suppression"]["score_floor"] = earlier.score_floor
 
 
 def set_operation(

@@ -248,7 +248,7 @@ def run(
     boxed = _extra_samples(data, config, report)
     labelled = _self_labelled(data, config, report)
     learn += [sample for further in (boxed, labelled) for samples in further.values() for sample in samples]
-    _check_trainable(learn)
+    check_trainable(learn)
     report(f"{len(learn)} radiographs to learn from, {len(development)} held out for early stopping and thresholds")
     if config.hard_negatives:
         learn = _with_hard_points(learn, config, out, report)
@@ -367,7 +367,12 @@ def _teacher(config: TrainingConfig, wanted_by: str) -> "FractureEngine":
     return FractureEngine.load(Path(folder), boxes_only=True)
 
 
-def _check_trainable(samples: Sequence[LabelledRadiograph]) -> None:
+def check_trainable(samples: Sequence[LabelledRadiograph]) -> None:
+    """Refuse radiographs of one class only.
+
+    Raises:
+        TrainingDataError: none is fractured with boxes, or all are.
+    """
     fractured = sum(sample.fractured and sample.boxes_known for sample in samples)
     if fractured == 0 or fractured == len(samples):
         kind = "no fractured radiograph with boxes" if fractured == 0 else "no radiograph without a fracture"

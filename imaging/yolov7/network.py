@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from imaging.yolov7 import head as heads
 from imaging.yolov7.graphs import GRAPHS, STRIDES, AnchorSizes, Graph, LayerSpec, Op
-from imaging.yolov7.head import Head
+from imaging.yolov7.head import BOX_CHANNELS, Head
+from imaging.yolov7.image_classifier import ImageClassifier
 from imaging.yolov7.layers import SPPCSPC, Activation, Concat, Conv, Fusable, Pick, RepConv, SamePool
 
 Channels = int | tuple[int, ...]
@@ -51,6 +52,8 @@ class Yolov7(nn.Module):
         sizes = torch.as_tensor(graph.anchors if anchors is None else anchors, dtype=torch.float32)
         self.model.append(Head([_single(channels[output]) for output in graph.outputs], num_classes, sizes, STRIDES))
         self._kept = _layers_read_later(graph)
+        self.image_classifier: ImageClassifier | None = None
+        """Lowers the scores on radiographs that look healthy as a whole; attached to released weights only."""
 
     @property
     def head(self) -> Head:
@@ -73,8 +76,7 @@ class Yolov7(nn.Module):
         Returns:
             Three tensors [B, A, H/s, W/s, 5 + classes] of logits for s = 8, 16, 32; see `decode`.
         """
-        raw: list[Tensor] = self.head(self._run(images, self.graph.outputs))
-        return raw
+        return self._judged(self.head(self._run(images, self.graph.outputs)), images)
 
     def forward_with_features(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """The raw outputs of `forward`, and the backbone's features they were made from.
@@ -89,7 +91,21 @@ class Yolov7(nn.Module):
             raise ValueError(f"the graph {self.graph.name} names no feature layers")
         count = len(self.graph.outputs)
         kept = self._run(images, (*self.graph.outputs, *self.graph.features))
-        return self.head(kept[:count]), kept[count:]
+        return self._judged(self.head(kept[:count]), images), kept[count:]
+
+    def _judged(self, raw: list[Tensor], images: Tensor) -> list[Tensor]:
+        """The raw outputs with the objectness lowered by the image classifier, if there is one."""
+        if self.image_classifier is None:
+            return raw
+        lowering = self.image_classifier.lowering(images).view(-1, 1, 1, 1, 1)
+        objectness = BOX_CHANNELS - 1
+        return [
+            torch.cat(
+                (level[..., :objectness], level[..., objectness:BOX_CHANNELS] + lowering, level[..., BOX_CHANNELS:]),
+                dim=-1,
+            )
+            for level in raw
+        ]
 
     def _run(self, images: Tensor, wanted: Sequence[int]) -> list[Tensor]:
         """Outputs of the layers `wanted`, in that order."""

@@ -4,7 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from imaging.manifest import SHIPPED_WEIGHTS
+from imaging.manifest import CLASSIFIER_KEY, SHIPPED_WEIGHTS
 
 
 def healing_folder(folder: Path, model_id: str) -> Path:
@@ -21,6 +21,7 @@ def detector_folder(folder: Path, version: str) -> Path:
     """A folder that names itself as a detector of a version: the shipped manifest, and weights that are none."""
     folder.mkdir(parents=True)
     document = json.loads((SHIPPED_WEIGHTS / "manifest.json").read_text(encoding="utf-8"))
+    document.pop(CLASSIFIER_KEY, None)
     content = f"weights of {version}".encode()
     (folder / "detector.safetensors").write_bytes(content)
     changed = {"version": version, "weights": "detector.safetensors", "sha256": hashlib.sha256(content).hexdigest()}

@@ -9,10 +9,12 @@ import numpy as np
 import torch
 
 from imaging.labels import DETECTOR_CLASSES
+from imaging.manifest import CLASSIFIER_KEY
 from imaging.preprocess import PREPROCESSING_ID
 from imaging.yolov7 import build
 from imaging.yolov7.checkpoint import save_weights
 from imaging.yolov7.graphs import YOLOV7_TINY
+from imaging.yolov7.image_classifier import ImageClassifier
 
 
 def striped_bone(
@@ -126,4 +128,18 @@ def write_weights(folder: Path, *, width: float = 1.0, seed: int = 0, image_size
         "validation": "Random weights; measured on nothing.",
     }
     (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def write_classifier(folder: Path, *, log_odds: float = -3.0, weight: float = 1.0) -> Path:
+    """Give the detector of a weights folder an image classifier with random weights and nearly this answer."""
+    classifier = ImageClassifier()
+    with torch.no_grad():
+        classifier.head.weight.mul_(1e-3)
+        classifier.head.bias.fill_(log_odds)
+    digest = save_weights(folder / "image_classifier.safetensors", classifier.state_dict(), {})
+    path = folder / "manifest.json"
+    document = json.loads(path.read_text())
+    document[CLASSIFIER_KEY] = {"weights": "image_classifier.safetensors", "sha256": digest, "weight": weight}
+    path.write_text(json.dumps(document))
     return folder

@@ -13,7 +13,7 @@ import numpy as np
 
 from cds.learning.feedback.tables import BOX_COLUMNS, IMAGE_COLUMNS
 from imaging.training.train import TrainingConfig
-from tests.support.radiographs import striped_bone, write_weights
+from tests.support.radiographs import striped_bone, write_classifier, write_weights
 
 TINY: Mapping[str, Any] = {
     "crop_size": 64,
@@ -35,7 +35,7 @@ def write_parent(folder: Path, *, seed: int = 0) -> Path:
     config = TrainingConfig(graph="yolov7-tiny", split="train", folds=3, development_fold=0, image_size=64)
     document["training"] = {"config": asdict(config)}
     path.write_text(json.dumps(document))
-    return folder
+    return write_classifier(folder)
 
 
 def write_feedback(

@@ -253,7 +253,7 @@ def _train(
     data: Path, out: Path, training: Any, resume: bool, trainer_options: dict[str, Any] | None, report: Report
 ) -> None:
     from imaging.manifest import MANIFEST_NAME
-    from imaging.training.release import WEIGHTS_NAME
+    from imaging.training.release import CLASSIFIER_NAME, WEIGHTS_NAME
     from imaging.training.train import run
 
     if resume and (out / MANIFEST_NAME).is_file():
@@ -261,7 +261,8 @@ def _train(
         return
     work = out / WORK_NAME / "training"
     run(data, work, config=training, resume=resume, progress=False, report=report, trainer_options=trainer_options)
-    for name in (WEIGHTS_NAME, MANIFEST_NAME):  # the manifest last: it says that the weights are there
+    beside = [CLASSIFIER_NAME] if (work / CLASSIFIER_NAME).is_file() else []
+    for name in (WEIGHTS_NAME, *beside, MANIFEST_NAME):  # the manifest last: it says that the weights are there
         shutil.copyfile(work / name, out / name)
 
 

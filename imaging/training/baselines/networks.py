@@ -12,7 +12,6 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torchvision.models import detection
 from torchvision.models.detection.anchor_utils import AnchorGenerator, DefaultBoxGenerator
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
@@ -21,8 +20,10 @@ from imaging.manifest import DetectorManifest
 from imaging.runtime import DecodedNetwork, Runtime, load_network
 from imaging.training.datamodule import Batch
 from imaging.training.datasets import Target
+from imaging.training.image_classifier import fracture_loss
 from imaging.training.train import TrainingConfig, make_network
-from imaging.yolov7.efficientnet_lite import FEATURE_CHANNELS, EfficientNetLite0
+from imaging.yolov7.efficientnet_lite import EfficientNetLite0
+from imaging.yolov7.image_classifier import ImageClassifier
 from imaging.yolov7.postprocess import non_max_suppression
 
 SCORE_FLOOR = 0.005
@@ -34,7 +35,6 @@ SSD_ANCHORS_PX = (28.0, 48.0, 80.0, 128.0, 192.0, 256.0, 320.0)
 RCNN_ANCHORS_PX = (16, 32, 64, 128, 256)
 RCNN_BOXES_PER_WINDOW = 64
 """Proposals that the second stage learns from; the published 512 are for images of sixteen times a window's area."""
-CLASSIFIER_DROPOUT = 0.2
 
 
 class BaselineName(StrEnum):
@@ -95,7 +95,7 @@ class TorchvisionDetector(Baseline):
 
 
 class FractureClassifier(Baseline):
-    """Fracture or none, for the whole radiograph: mean and maximum of the coarsest features, and one linear layer.
+    """Fracture or none, for the whole radiograph: the image classifier of our detector, here by itself.
 
     Args:
         backbone: with the weights it starts from.
@@ -106,21 +106,15 @@ class FractureClassifier(Baseline):
 
     def __init__(self, backbone: EfficientNetLite0) -> None:
         super().__init__()
-        self.backbone = backbone
-        self.head = nn.Linear(2 * FEATURE_CHANNELS[-1], 1)
+        self.network = ImageClassifier(backbone)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images [B, 3, S, S] in 0..1 to log odds [B]."""
-        features = self.backbone(images)[-1]
-        pooled = torch.cat((features.mean(dim=(2, 3)), features.amax(dim=(2, 3))), dim=1)
-        odds: Tensor = self.head(functional.dropout(pooled, CLASSIFIER_DROPOUT, self.training))
-        return odds[:, 0]
+        return self.network.log_odds(images)
 
     def loss(self, batch: Batch) -> Tensor:
-        """Binary cross entropy; an image is positive when a fracture box is left in it."""
-        wanted = torch.zeros(len(batch.images), device=batch.images.device)
-        wanted[batch.targets[:, 0].long()] = 1.0
-        return functional.binary_cross_entropy_with_logits(self(batch.images), wanted)
+        """See `fracture_loss`."""
+        return fracture_loss(self(batch.images), batch)
 
     def find(self, images: Tensor) -> list[Tensor]:
         """One row per canvas: the whole of it, with the probability of a fracture anywhere."""
@@ -146,7 +140,7 @@ class YoloFinder:
         """See `Finder.find`."""
         found = non_max_suppression(
             self._decode(images),
-            score_threshold=SCORE_FLOOR,
+            score_threshold=min(SCORE_FLOOR, self.manifest.score_floor),
             iou_threshold=self.manifest.nms_iou,
             max_detections=MAX_DETECTIONS,
         )

@@ -1,6 +1,7 @@
 """The engine on random weights: places, calls, runtimes, damaged files."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from imaging.geometry.measurement import NOT_AMONG_BEST
 from imaging.preprocess import normalise_contrast, prepare
 from imaging.radiograph import Radiograph
 from imaging.results import FractureCall, PixelSpacing, SpacingOrigin
-from tests.support.radiographs import striped_bone, write_weights
+from tests.support.radiographs import striped_bone, write_classifier, write_weights
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +28,25 @@ def radiograph(warnings: tuple[str, ...] = (), height: int = 240, width: int = 1
     pixels = np.kron(image.astype(np.float32) / 255, np.ones((height // 120, width // 96), dtype=np.float32))
     spacing = PixelSpacing(row_mm=0.2, column_mm=0.1, origin=SpacingOrigin.CALIBRATED)
     return Radiograph(pixels=pixels, sha256="0" * 64, source_format="png", spacing=spacing, warnings=warnings)
+
+
+def test_an_image_classifier_lowers_scores_and_moves_no_box(weights: Path, tmp_path: Path) -> None:
+    beside = write_classifier(shutil.copytree(weights, tmp_path / "beside"), log_odds=-3.0, weight=0.5)
+    plain, lowered = (FractureEngine.load(folder, runtime="torch") for folder in (weights, beside))
+    pixels = radiograph().pixels
+    before, after = plain.detect(pixels), lowered.detect(pixels)
+    assert len(before) > 3 and len(after) > 3
+    torch.testing.assert_close(after[0, :4], before[0, :4])
+    # The random network's scores are small, so that log odds and logarithm of the score fall alike.
+    torch.testing.assert_close(after[0, 4].log() - before[0, 4].log(), torch.tensor(-1.5), atol=0.15, rtol=0)
+    assert lowered.model_id.startswith(plain.model_id + ".") and lowered.model_id != plain.model_id
+
+
+def test_a_classifier_that_sees_a_fracture_raises_nothing(weights: Path, tmp_path: Path) -> None:
+    beside = write_classifier(shutil.copytree(weights, tmp_path / "beside"), log_odds=3.0)
+    plain, other = (FractureEngine.load(folder, runtime="openvino") for folder in (weights, beside))
+    pixels = radiograph().pixels
+    torch.testing.assert_close(other.detect(pixels), plain.detect(pixels))
 
 
 def test_findings_lie_in_the_image_and_carry_millimetres(weights: Path) -> None:
@@ -101,7 +121,9 @@ def test_nothing_seen_on_an_unfit_image_is_no_answer(weights: Path, tmp_path: Pa
     assert engine.analyse(radiograph(("imaging.content.low_contrast",))).call is FractureCall.CANNOT_JUDGE
 
 
-@pytest.mark.parametrize("damage", ["digest", "manifest", "missing", "preprocessing", "entry", "graph"])
+@pytest.mark.parametrize(
+    "damage", ["digest", "manifest", "missing", "preprocessing", "entry", "graph", "classifier", "other_classifier"]
+)
 def test_damaged_model_files_are_named(damage: str, tmp_path: Path) -> None:
     folder = write_weights(tmp_path / "w")
     path = folder / "manifest.json"
@@ -116,6 +138,13 @@ def test_damaged_model_files_are_named(damage: str, tmp_path: Path) -> None:
         (folder / "detector.safetensors").unlink()
     elif damage == "preprocessing":
         manifest["preprocessing"]["id"] = "other/1"
+        path.write_text(json.dumps(manifest))
+    elif damage == "classifier":
+        (write_classifier(folder) / "image_classifier.safetensors").unlink()
+    elif damage == "other_classifier":
+        shutil.copyfile(folder / "detector.safetensors", write_classifier(folder) / "image_classifier.safetensors")
+        manifest = json.loads(path.read_text())
+        manifest["image_classifier"]["sha256"] = manifest["sha256"]
         path.write_text(json.dumps(manifest))
     elif damage == "graph":
         manifest["graph"] = "yolov7"

@@ -10,6 +10,8 @@ import torch
 from torchvision.ops import box_iou
 
 from cds.bootstrap import load_image_engine, load_settings
+from cds.errors import ModelStoreError
+from cds.learning.model_kinds import ModelKind, identify
 from cds.learning.models import with_current_models
 from imaging.engine import FractureEngine
 from imaging.ensemble import fuse_boxes, join_features
@@ -23,6 +25,7 @@ from imaging.preprocess import prepare
 from imaging.reader import read_radiograph
 from imaging.results import BoxPx, FractureCall, FractureDetection
 from imaging.training import attributes, evaluate, evaluate_attributes, scope
+from imaging.training import pair as pair_training
 from imaging.training.attributes import AttributeConfig
 from imaging.training.attributes_data import AttributeSample
 from imaging.training.attributes_features import FeatureTable
@@ -30,7 +33,7 @@ from imaging.training.attributes_heads import HeadSettings
 from imaging.training.errors import TrainingDataError
 from imaging.training.pair import make_pair
 from imaging.yolov7.postprocess import letterbox, non_max_suppression
-from tests.support.radiographs import write_flags, write_fracatlas, write_types, write_weights
+from tests.support.radiographs import write_classifier, write_flags, write_fracatlas, write_types, write_weights
 
 HELD_OUT = {"split": "train", "folds": 3, "development_fold": 0}
 
@@ -84,6 +87,28 @@ def test_a_pair_has_a_name_and_operating_points_of_its_own(made: tuple[Path, Pat
     assert pair.heads == made[0]
     assert pair.document["development"]["n"] == 4
     assert pair.high_sensitivity.threshold != first.high_sensitivity.threshold
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_a_pair_keeps_the_image_classifiers(
+    both: bool, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pair_training, "set_operation", lambda out, *_, **__: out)
+    first = write_classifier(detector(tmp_path / "first", seed=1), log_odds=-2.0)
+    second = detector(tmp_path / "second", seed=2)
+    if both:
+        write_classifier(second, log_odds=-1.0, weight=0.5)
+    pair = read_manifest(make_pair(first, second, data, first / "accurate", report=lambda _: None))
+    one, other = pair.image_classifier, pair.companion.image_classifier if pair.companion else None
+    assert one is not None and one.weights == first / "image_classifier.safetensors"
+    assert other is not None and (other.weights.parent == first / "accurate") is both
+    assert (other.weight, len(pair.parts)) == (0.5 if both else 1.0, 4)
+    assert pair.model_id.rpartition("+")[2].count(".") == (3 if both else 2)
+    assert identify(ModelKind.DETECTOR, first / "accurate") == pair.model_id
+    FractureEngine.load(first / "accurate", runtime="torch", threads=1)
+    other.weights.write_bytes(b"")
+    with pytest.raises(ModelStoreError, match="not the one that its manifest names"):
+        identify(ModelKind.DETECTOR, first / "accurate")
 
 
 def test_a_pair_is_measured_like_any_detector(made: tuple[Path, Path, Path], data: Path) -> None:

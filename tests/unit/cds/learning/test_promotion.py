@@ -14,13 +14,14 @@ from cds.learning.model_kinds import Question
 from cds.learning.provenance import Provenance
 from cds.learning.scored import Answer
 from imaging.attributes.manifest import read_attribute_manifest
-from imaging.manifest import ACCURATE_WEIGHTS, SHIPPED_WEIGHTS
+from imaging.manifest import ACCURATE_WEIGHTS, CLASSIFIER_KEY, MANIFEST_NAME, SHIPPED_WEIGHTS
 
 
 def detector_folder(folder: Path, weights: bytes, parts: dict[str, str]) -> Path:
     folder.mkdir()
     manifest = json.loads((SHIPPED_WEIGHTS / "manifest.json").read_text(encoding="utf-8"))
     manifest |= {"weights": "w.safetensors", "sha256": hashlib.sha256(weights).hexdigest()}
+    manifest.pop(CLASSIFIER_KEY, None)
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     (folder / "w.safetensors").write_bytes(weights)
     for name, text in parts.items():
@@ -58,6 +59,17 @@ def test_a_set_of_types_judges_the_heads_alone(tmp_path: Path, weights: bytes, p
     current = detector_folder(tmp_path / "current", b"a", PARTS)
     candidate = detector_folder(tmp_path / "candidate", weights, PARTS | {"scope.json": '{"new": 1}'})
     with pytest.raises(InputError, match=f"candidate's {part} is not the one in use"):
+        check_parts(Question.FRACTURE_TYPE, current, candidate)
+
+
+def test_another_image_classifier_is_another_detector(tmp_path: Path) -> None:
+    current = detector_folder(tmp_path / "current", b"a", PARTS)
+    candidate = detector_folder(tmp_path / "candidate", b"a", PARTS | {"attributes.json": '{"new": 1}'})
+    document = json.loads((candidate / MANIFEST_NAME).read_text(encoding="utf-8"))
+    document[CLASSIFIER_KEY] = {"weights": "c.safetensors", "sha256": "0" * 64, "weight": 1.0}
+    (candidate / MANIFEST_NAME).write_text(json.dumps(document), encoding="utf-8")
+    check_parts(Question.DETECTOR, current, candidate)
+    with pytest.raises(InputError, match="candidate's detector is not the one in use"):
         check_parts(Question.FRACTURE_TYPE, current, candidate)
 
 

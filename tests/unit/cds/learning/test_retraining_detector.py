@@ -12,6 +12,7 @@ import torch
 
 from cds.learning.digests import file_digests
 from cds.learning.gate import Answer, Scored, compare, read_margins
+from cds.learning.model_kinds import ModelKind, identify
 from cds.learning.models import ModelStore
 from cds.learning.provenance import PROVENANCE_NAME, Provenance, read_provenance
 from cds.learning.retraining.config import RetrainConfig
@@ -87,6 +88,14 @@ def test_the_candidate_is_complete_and_loads(retrained: Retrained) -> None:
         one["held_out"] for one in retrained.provenance.details["counts"].values()
     )
     assert FractureEngine.load(retrained.out, runtime="torch").model_id == manifest.model_id
+
+
+def test_the_candidate_keeps_the_image_classifier(retrained: Retrained) -> None:
+    manifest, parent = read_manifest(retrained.out), read_manifest(retrained.parent)
+    assert manifest.image_classifier is not None and parent.image_classifier is not None
+    assert manifest.image_classifier.sha256 == parent.image_classifier.sha256
+    assert manifest.image_classifier.weights.parent == retrained.out
+    identify(ModelKind.DETECTOR, retrained.out)
 
 
 def test_provenance_names_parent_sources_and_every_image(retrained: Retrained) -> None:
