@@ -1,6 +1,6 @@
 """`FractureEngine`: one radiograph in, `ImageFindings` out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from imaging.attributes.pooling import pool_image, pool_statistics
 from imaging.attributes.scope import ScopeModel
 from imaging.calibration import ScoreKind
 from imaging.decision import decide
-from imaging.ensemble import fuse_boxes, join_features
+from imaging.ensemble import Maps, fuse_boxes, maps_of, read_maps
 from imaging.errors import ModelFilesError
 from imaging.geometry.measurement import NOT_AMONG_BEST, measure, not_measured
 from imaging.labels import DETECTOR_CLASSES
@@ -54,15 +54,24 @@ class Look:
 
     boxes: Tensor
     """[n, 6]: xyxy in pixels of the radiograph, score 0..1, class; by falling score."""
-    features: tuple[Tensor, ...]
-    """The backbone's maps [1, C, S/s, S/s] at strides 8, 16, 32, of a pair the first one's, which the scope model
-    reads, and heads that are not the pair's own; empty for a graph that names none."""
-    joint: tuple[Tensor, ...]
-    """The same of all the detector's backbones side by side; as `features` for a single detector."""
+    maps: Mapping[str, Maps]
+    """Feature maps by the digest of the weights they come from; each [1, C, S/s, S/s] at strides 8, 16, 32, or empty
+    for a graph that names none."""
+    detector: str
+    """Digest of the detector's weights, of a pair the first one's."""
     transform: LetterboxTransform
     """From the prepared radiograph to the canvas and back."""
     to_prepared: Tensor
     """[4]: factors from pixels of the radiograph to those of the prepared one."""
+
+    @property
+    def features(self) -> Maps:
+        """The backbone's maps, of a pair the first one's: what the scope model reads."""
+        return self.maps[self.detector]
+
+    def read(self, digest: str) -> Maps:
+        """The maps that `digest` names side by side; see `imaging.ensemble.read_maps`."""
+        return read_maps(digest, self.maps)
 
     def on_canvas(self, boxes: Tensor) -> Tensor:
         """Boxes [n, 4] in pixels of the radiograph as boxes on the canvas."""
@@ -163,14 +172,14 @@ class FractureEngine:
         canvas, transform = letterbox(prepared, self.manifest.image_size, pad_value=self.manifest.pad_value)
         image = torch.from_numpy(canvas).expand(1, 3, -1, -1)
         prediction = self.runtime.predict(image)
-        found, joint = self._boxes(prediction), prediction.features
-        if self.second is not None:
-            beside = self.second.predict(image)
-            found = fuse_boxes((found, self._boxes(beside)), iou=self.manifest.nms_iou)[: self.manifest.max_detections]
-            joint = join_features((joint, beside.features))
+        found, maps = self._boxes(prediction), maps_of(self.manifest, prediction.features, prediction.beside)
+        if self.second is not None and self.manifest.companion is not None:
+            other = self.second.predict(image)
+            found = fuse_boxes((found, self._boxes(other)), iou=self.manifest.nms_iou)[: self.manifest.max_detections]
+            maps |= maps_of(self.manifest.companion, other.features, other.beside)
         to_prepared = torch.tensor([prepared.shape[1] / width, prepared.shape[0] / height]).repeat(2)
         boxes = torch.cat((transform.to_image(found[:, :4]) / to_prepared, found[:, 4:]), dim=1)
-        return Look(boxes, prediction.features, joint, transform, to_prepared)
+        return Look(boxes, maps, self.manifest.sha256, transform, to_prepared)
 
     def _boxes(self, prediction: Prediction) -> Tensor:
         """[n, 6] on the canvas, after suppression."""
@@ -232,7 +241,7 @@ class FractureEngine:
         """What the attribute heads read; None without heads or features."""
         if self.attributes is None:
             return None
-        features = look.joint if self.attributes.reads_pair else look.features
+        features = look.read(self.attributes.reads)
         return pool_statistics(features, look.transform) if features else None
 
     def _attributes(self, statistics: Tensor | None) -> ImageAttributes | None:

@@ -3,11 +3,15 @@
 Networks that were taught apart err apart: what both see is more often there than what one sees alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 from torchvision.ops import box_iou
+
+from imaging.manifest import PAIR_MARK, DetectorManifest
+
+Maps = tuple[Tensor, ...]
 
 
 def join_features(found: Sequence[Sequence[Tensor]]) -> tuple[Tensor, ...]:
@@ -20,6 +24,33 @@ def join_features(found: Sequence[Sequence[Tensor]]) -> tuple[Tensor, ...]:
         One map [B, C + C' + ..., S/s, S/s] per stride; empty when a backbone names none.
     """
     return tuple(torch.cat(level, dim=1) for level in zip(*found, strict=True)) if all(found) else ()
+
+
+def maps_of(part: DetectorManifest, features: Sequence[Tensor], beside: Sequence[Tensor]) -> dict[str, Maps]:
+    """Feature maps of one network under the digests of the weights they come from.
+
+    Args:
+        part: the network.
+        features: its backbone's.
+        beside: its image classifier's; ignored when it has none.
+    """
+    found = {part.sha256: tuple(features)}
+    if part.image_classifier is not None:
+        found[part.image_classifier.sha256] = tuple(beside)
+    return found
+
+
+def read_maps(digest: str, maps: Mapping[str, Maps]) -> Maps:
+    """The maps that heads read, side by side.
+
+    Args:
+        digest: names them and their order, `imaging.manifest.DetectorManifest.digest`.
+        maps: as `maps_of` gives them, of all networks.
+
+    Raises:
+        KeyError: maps are asked for that are not there.
+    """
+    return join_features([maps[one] for one in digest.split(PAIR_MARK)])
 
 
 def fuse_boxes(found: Sequence[Tensor], *, iou: float) -> Tensor:

@@ -20,7 +20,7 @@ ACCURATE_WEIGHTS = SHIPPED_WEIGHTS / "accurate"
 CLASSIFIER_KEY = "image_classifier"
 """Entry of a detector's manifest, and of a pair's for its second detector."""
 PAIR_MARK = "+"
-"""Stands between the digests of the two networks of a pair."""
+"""Stands between the digests of the parts of a detector."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +80,8 @@ class DetectorManifest:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the weights whose features heads may read; of both, joined by a plus sign, for a pair."""
-        return self.sha256 if self.companion is None else f"{self.sha256}{PAIR_MARK}{self.companion.sha256}"
+        """SHA-256 of all weights whose features heads may read, joined by plus signs."""
+        return PAIR_MARK.join(dict.fromkeys(one.sha256 for one in self.parts))
 
     @property
     def judging(self) -> tuple[str, ...]:

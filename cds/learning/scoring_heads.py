@@ -133,7 +133,7 @@ def estimates_of(
     if heads is None or not heads.manifest.patterns:
         report("this model has no head for types")
         return {}
-    table = extract(samples, engine, joint=heads.reads_pair, report=report)
+    table = extract(samples, engine, reads=heads.reads, report=report)
     anywhere = torch.zeros(1, 4)  # the pattern is read from the whole radiograph, and holds for each of its boxes
     return {
         sample.image_id: heads.patterns(torch.from_numpy(vector), anywhere)[0]

@@ -45,18 +45,18 @@ class AttributeModel:
     def of(cls, detector: DetectorManifest) -> Self | None:
         """The heads of a detector, or None when there are none.
 
-        For a pair these are its own, fitted on the features of both networks; when it has none, its first detector's.
+        For a pair these are its own, fitted on the features of all its networks; when it has none, its first
+        detector's.
 
         Raises:
             ModelFilesError: the files are damaged, or belong to another detector.
         """
-        folder = heads_folder(detector)
-        return cls.load(folder, detector.sha256 if folder == detector.heads else detector.digest)
+        return cls.load(heads_folder(detector), detector.digest)
 
     @property
-    def reads_pair(self) -> bool:
-        """Whether the heads read the features of both networks of a pair (`imaging.ensemble.join_features`)."""
-        return PAIR_MARK in self.manifest.detector_sha256
+    def reads(self) -> str:
+        """Which features the heads read: all or some parts of the detector's digest (`imaging.ensemble.read_maps`)."""
+        return self.manifest.detector_sha256
 
     @classmethod
     def load(cls, directory: Path | None, detector_sha256: str) -> Self | None:
@@ -64,7 +64,7 @@ class AttributeModel:
 
         Args:
             directory: folder with ``attributes.json`` and the weight file it names.
-            detector_sha256: `DetectorManifest.digest` of the detector whose features they will read.
+            detector_sha256: `DetectorManifest.digest` of the detector whose features they will read, all or some.
 
         Raises:
             ModelFilesError: the files are damaged, or belong to another detector.
@@ -72,7 +72,7 @@ class AttributeModel:
         manifest = read_attribute_manifest(directory)
         if manifest is None:
             return None
-        if manifest.detector_sha256 != detector_sha256:
+        if not set(manifest.detector_sha256.split(PAIR_MARK)) <= set(detector_sha256.split(PAIR_MARK)):
             raise ModelFilesError("The attribute heads were fitted on the features of another detector.", remedy=REFIT)
         try:
             return cls(manifest, load_weights(manifest.weights, sha256=manifest.sha256)[0])

@@ -12,7 +12,7 @@ from torch import Tensor
 from torchvision.ops import box_convert, box_iou
 
 from imaging.attributes.model import AttributeModel
-from imaging.ensemble import join_features
+from imaging.ensemble import Maps, maps_of, read_maps
 from imaging.errors import ExplanationError, ModelFilesError
 from imaging.explanation.gradients import STEPS, grad_cam, integrated_gradients, log_scores
 from imaging.explanation.pattern import TopPattern
@@ -61,7 +61,7 @@ class Explainer:
         *,
         companion: Yolov7 | None = None,
         pattern: PatternAnswer | None = None,
-        pattern_reads_pair: bool = False,
+        pattern_reads: str | None = None,
         steps: int = STEPS,
     ) -> None:
         """An explainer of a network.
@@ -71,14 +71,14 @@ class Explainer:
             network: in evaluation mode, with a graph that names its feature layers.
             companion: the other network of a pair, likewise.
             pattern: the pattern head to explain beside the detection, if any.
-            pattern_reads_pair: whether that head reads the features of both networks; else the first one's.
+            pattern_reads: which features that head reads, `AttributeModel.reads`; the first network's by default.
             steps: points that integrated gradients takes.
         """
         self.manifest = manifest
         self.network = network
         self.companion = companion
         self.pattern = pattern
-        self.pattern_reads_pair = pattern_reads_pair and companion is not None
+        self.pattern_reads = manifest.sha256 if pattern_reads is None else pattern_reads
         self.steps = steps
 
     @classmethod
@@ -105,10 +105,10 @@ class Explainer:
             companion = None if manifest.companion is None else load_network(manifest.companion)
         except (CheckpointError, OSError) as error:
             raise ModelFilesError(f"The detector's weights cannot be used: {error}") from error
-        reads_pair = False
+        reads: str | None = None
         if pattern is None and (heads := AttributeModel.of(manifest)) is not None:
-            pattern, reads_pair = TopPattern(heads), heads.reads_pair
-        return cls(manifest, network, companion=companion, pattern=pattern, pattern_reads_pair=reads_pair, steps=steps)
+            pattern, reads = TopPattern(heads), heads.reads
+        return cls(manifest, network, companion=companion, pattern=pattern, pattern_reads=reads, steps=steps)
 
     def explain(self, pixels: NDArray[np.float32], detection: FractureDetection) -> Explanation:
         """The heat maps of one detection.
@@ -168,7 +168,7 @@ class TracedRadiograph:
         self.shape = (pixels.shape[0], pixels.shape[1])
         self.canvas = torch.from_numpy(canvas).expand(1, 3, -1, -1).contiguous()
         with torch.enable_grad():
-            raw, self.features = self.network.forward_with_features(self.canvas.clone().requires_grad_())
+            raw, self.features, self.beside = self.network.forward_with_features(self.canvas.clone().requires_grad_())
             self.log_scores = log_scores(raw)[0]
         with torch.no_grad():
             decoded = self.network.decode(raw)[0, :, :4]
@@ -286,9 +286,12 @@ def surest(traced: Sequence[TracedRadiograph], detection: FractureDetection) -> 
 def _explained(traced: Sequence[TracedRadiograph], place: int, detection: FractureDetection) -> Explanation:
     """The maps of one detection: its score by the network that is surer of it, its pattern by what the head reads."""
     first = traced[0]
-    features: Sequence[Tensor] = first.features
-    if first.explainer.pattern_reads_pair:
-        with torch.enable_grad():
-            features = join_features([one.features for one in traced])
+    manifest = first.explainer.manifest
+    found: dict[str, Maps] = {}
+    for part, one in zip((manifest, manifest.companion), traced, strict=False):
+        if part is not None:
+            found |= maps_of(part, one.features, one.beside)
+    with torch.enable_grad():
+        features = read_maps(first.explainer.pattern_reads, found)
     maps = (*surest(traced, detection).explain(detection), *first.explain_pattern(detection, features))
     return Explanation(detection=place, maps=maps)

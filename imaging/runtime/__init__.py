@@ -4,9 +4,10 @@ Both take one canvas [1, 3, S, S] and give decoded predictions [1, N, 5 + classe
 everything before and after is shared, so that boxes differ by rounding only.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, Self
 
 # `cuda` by name: importing the sibling module `torch` would shadow `torch` itself here.
 from torch import Tensor, cuda, nn
@@ -14,6 +15,7 @@ from torch import Tensor, cuda, nn
 from imaging.manifest import DetectorManifest
 from imaging.yolov7 import Yolov7, build, fuse
 from imaging.yolov7.checkpoint import CheckpointError, load_weights
+from imaging.yolov7.graphs import STRIDES
 from imaging.yolov7.image_classifier import ImageClassifier
 
 
@@ -37,6 +39,15 @@ class Prediction:
     """[1, N, 5 + classes]: boxes ``cxcywh`` in canvas pixels, objectness, class probabilities."""
     features: tuple[Tensor, ...]
     """The backbone's features [1, C, S/s, S/s] at strides 8, 16, 32; empty for a graph that names none."""
+    beside: tuple[Tensor, ...] = ()
+    """The image classifier's, at the same strides; empty without one, or for a graph that names none."""
+
+    @classmethod
+    def of(cls, outputs: Sequence[Tensor]) -> Self:
+        """From what a `DecodedNetwork` gives."""
+        decoded, *maps = outputs
+        levels = len(STRIDES)
+        return cls(decoded, tuple(maps[:levels]), tuple(maps[levels:]))
 
 
 class Runtime(Protocol):
@@ -57,11 +68,14 @@ class DecodedNetwork(nn.Module):
         self.network = fuse(network)
 
     def forward(self, canvas: Tensor) -> tuple[Tensor, ...]:
-        """[B, 3, S, S] in 0..1 to decoded predictions [B, N, 5 + classes], then the features, finest first."""
+        """[B, 3, S, S] in 0..1 to decoded predictions [B, N, 5 + classes], then the features, finest first.
+
+        After those of the backbone come those of the image classifier, if there is one.
+        """
         if self.network.graph.features is None:
             return (self.network.decode(self.network(canvas)),)
-        raw, features = self.network.forward_with_features(canvas)
-        return (self.network.decode(raw), *features)
+        raw, features, beside = self.network.forward_with_features(canvas)
+        return (self.network.decode(raw), *features, *beside)
 
 
 def load_network(manifest: DetectorManifest) -> Yolov7:

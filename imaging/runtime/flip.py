@@ -33,7 +33,7 @@ class FlipAveraged:
         straight = self._runtime.predict(canvas)
         mirrored = self._runtime.predict(canvas.flip(-1).contiguous()).decoded
         mean = (straight.decoded + self._mirrored_back(mirrored, canvas.shape[-2], canvas.shape[-1])) / 2
-        return Prediction(mean, straight.features)
+        return Prediction(mean, straight.features, straight.beside)
 
     def _mirrored_back(self, decoded: Tensor, height: int, width: int) -> Tensor:
         """Predictions [1, N, C] of a mirrored canvas, in the order and the coordinates of the canvas itself."""

@@ -41,7 +41,6 @@ class OpenVinoRuntime:
     def predict(self, canvas: Tensor) -> Prediction:
         """Predictions for one canvas; not to be entered by two threads at once."""
         self._request.infer([canvas.contiguous().numpy()], share_inputs=True)
-        decoded, *features = (
-            torch.from_numpy(self._request.get_output_tensor(number).data.copy()) for number in range(self._outputs)
+        return Prediction.of(
+            [torch.from_numpy(self._request.get_output_tensor(number).data.copy()) for number in range(self._outputs)]
         )
-        return Prediction(decoded, tuple(features))

@@ -21,5 +21,4 @@ class TorchRuntime:
         """Predictions for one canvas."""
         with torch.inference_mode():
             outputs = self._module(canvas.to(self._device).contiguous(memory_format=torch.channels_last))
-            decoded, *features = (output.cpu() for output in outputs)
-            return Prediction(decoded, tuple(features))
+            return Prediction.of([output.cpu() for output in outputs])

@@ -37,11 +37,11 @@ class FeatureTable:
 
 
 def look(
-    engine: FractureEngine, pixels: NDArray[np.float32], *, joint: bool = True
+    engine: FractureEngine, pixels: NDArray[np.float32], *, reads: str | None = None
 ) -> tuple[NDArray[np.float32], float]:
-    """(vector [D], highest score) of a radiograph [H, W] in 0..1, bone bright; `joint` as for `extract`."""
+    """(vector [D], highest score) of a radiograph [H, W] in 0..1, bone bright; `reads` as for `extract`."""
     found = engine.look(pixels)
-    features = found.joint if joint else found.features
+    features = found.read(engine.manifest.digest if reads is None else reads)
     return pool_statistics(features, found.transform).numpy(), found.max_score
 
 
@@ -49,7 +49,7 @@ def extract(
     samples: Sequence[AttributeSample],
     engine: FractureEngine,
     *,
-    joint: bool = True,
+    reads: str | None = None,
     cache: Path | None = None,
     report: Report = lambda _: None,
     track: Track = lambda samples: samples,
@@ -59,12 +59,12 @@ def extract(
     Args:
         samples: what to look at.
         engine: the detector.
-        joint: the features of all its networks; else of a pair the first one's, which its first detector's heads read.
+        reads: which of its features, `AttributeModel.reads`; all by default.
         cache: folder in which vectors are kept for the next fit; the file's name tells detector, pooling and images.
         report: receives one line per refused image, and progress.
         track: wraps the samples, for a progress bar.
     """
-    kept = None if cache is None else cache / f"{_key(samples, engine, joint)}.npz"
+    kept = None if cache is None else cache / f"{_key(samples, engine, reads)}.npz"
     if kept is not None and kept.is_file():
         with np.load(kept, allow_pickle=False) as stored:
             return _assemble(samples, stored["rows"], stored["vectors"], stored["max_scores"])
@@ -77,7 +77,7 @@ def extract(
         except ImagingError as error:
             report(f"{sample.image_id}: refused, {error}")
             continue
-        vector, score = look(engine, pixels, joint=joint)
+        vector, score = look(engine, pixels, reads=reads)
         rows.append(row)
         vectors.append(vector)
         scores.append(score)
@@ -105,9 +105,10 @@ def _assemble(
     )
 
 
-def _key(samples: Sequence[AttributeSample], engine: FractureEngine, joint: bool) -> str:
-    read = "all" if joint or engine.manifest.companion is None else "first"
-    total = hashlib.sha256(f"{engine.manifest.digest}|{read}|{engine.runtime.name}|{STATISTICS_ID}".encode())
+def _key(samples: Sequence[AttributeSample], engine: FractureEngine, reads: str | None) -> str:
+    manifest = engine.manifest
+    about = (*manifest.judging, reads or manifest.digest, engine.runtime.name, STATISTICS_ID)
+    total = hashlib.sha256("|".join(about).encode())
     for sample in samples:
         total.update(f"{sample.image_id}|{sample.path.stat().st_size}".encode())
     return total.hexdigest()[:24]

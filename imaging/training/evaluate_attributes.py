@@ -64,7 +64,7 @@ def run(
     outside_scope = frozenset(heads.manifest.document.get("outside_scope", ()))
     read = [sample for sample in told if sample.sha256() not in outside_scope]
     known = [sample for sample in read if sample.pattern in heads.manifest.patterns]
-    table = extract(known, engine, joint=heads.reads_pair, cache=cache, report=report, track=track)
+    table = extract(known, engine, reads=heads.reads, cache=cache, report=report, track=track)
     estimates = dict(
         zip(
             (sample.image_id for sample in table.samples),

@@ -51,9 +51,9 @@ def make_pair(
     _copy(other.weights, out / WEIGHTS_NAME)
     if other.image_classifier is not None:
         _copy(other.image_classifier.weights, out / CLASSIFIER_NAME)
-    _drop_other_heads(out, f"{one.sha256}{PAIR_MARK}{other.sha256}", report)
     document = _document(one, other, out)
     (out / MANIFEST_NAME).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    _drop_other_heads(out, read_manifest(out).digest, report)
     return set_operation(out, data, split_list=split_list, report=report)
 
 
@@ -69,7 +69,7 @@ def _drop_other_heads(out: Path, digest: str, report: Callable[[str], None]) -> 
         heads = read_attribute_manifest(out)
     except ModelFilesError:
         heads = None
-    if heads is not None and heads.detector_sha256 != digest:
+    if heads is not None and not set(heads.detector_sha256.split(PAIR_MARK)) <= set(digest.split(PAIR_MARK)):
         (out / ATTRIBUTES_NAME).unlink()
         heads.weights.unlink(missing_ok=True)
         report("the attribute heads of the earlier pair are removed: fit new ones with `cds train fracture-type`")

@@ -6,6 +6,8 @@ healthy as a whole. It never raises a score: every box of a suspicious radiograp
 elsewhere.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -33,16 +35,21 @@ class ImageClassifier(nn.Module):
 
     def forward(self, canvas: Tensor) -> Tensor:
         """Canvases [B, 3, S, S] in 0..1, as the detector's, to log odds of a fracture [B]."""
-        return self.log_odds(functional.interpolate(canvas, scale_factor=SCALE, mode="bilinear", align_corners=False))
+        return self.log_odds(self.features(canvas))
 
-    def log_odds(self, images: Tensor) -> Tensor:
-        """Radiographs [B, 3, H, W] in 0..1, as large as they are to be looked at, to log odds of a fracture [B]."""
-        features = self.backbone(images)[-1]
+    def features(self, canvas: Tensor) -> list[Tensor]:
+        """The backbone's maps of canvases [B, 3, S, S] in 0..1, as the detector's; see `EfficientNetLite.forward`."""
+        reduced = functional.interpolate(canvas, scale_factor=SCALE, mode="bilinear", align_corners=False)
+        maps: list[Tensor] = self.backbone(reduced)
+        return maps
+
+    def log_odds(self, maps: Sequence[Tensor]) -> Tensor:
+        """The backbone's maps to log odds of a fracture [B]."""
+        features = maps[-1]
         pooled = torch.cat((features.mean(dim=(2, 3)), features.amax(dim=(2, 3))), dim=1)
         odds: Tensor = self.head(functional.dropout(pooled, DROPOUT, self.training))
         return odds[:, 0]
 
-    def lowering(self, canvas: Tensor) -> Tensor:
-        """What to add to the objectness logits of a canvas' boxes: [B], 0 at the most."""
-        odds: Tensor = self(canvas)
-        return self.weight * odds.clamp(max=0.0)
+    def lowering(self, maps: Sequence[Tensor]) -> Tensor:
+        """The backbone's maps to what is added to the objectness logits of a canvas' boxes: [B], 0 at the most."""
+        return self.weight * self.log_odds(maps).clamp(max=0.0)

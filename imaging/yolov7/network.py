@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from imaging.yolov7 import head as heads
 from imaging.yolov7.graphs import GRAPHS, STRIDES, AnchorSizes, Graph, LayerSpec, Op
@@ -76,13 +77,17 @@ class Yolov7(nn.Module):
         Returns:
             Three tensors [B, A, H/s, W/s, 5 + classes] of logits for s = 8, 16, 32; see `decode`.
         """
-        return self._judged(self.head(self._run(images, self.graph.outputs)), images)
+        raw: list[Tensor] = self.head(self._run(images, self.graph.outputs))
+        if self.image_classifier is None:
+            return raw
+        return _lowered(raw, self.image_classifier.lowering(self.image_classifier.features(images)))
 
-    def forward_with_features(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """The raw outputs of `forward`, and the backbone's features they were made from.
+    def forward_with_features(self, images: Tensor) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        """The raw outputs of `forward`, and the features they were made from.
 
         Returns:
-            The raw outputs, and three tensors [B, C, H/s, W/s] for s = 8, 16, 32.
+            The raw outputs; three tensors [B, C, H/s, W/s] for s = 8, 16, 32 of the backbone; and as many of the image
+            classifier, brought to the same cells, or none without one.
 
         Raises:
             ValueError: the graph does not say which layers its features are.
@@ -91,21 +96,15 @@ class Yolov7(nn.Module):
             raise ValueError(f"the graph {self.graph.name} names no feature layers")
         count = len(self.graph.outputs)
         kept = self._run(images, (*self.graph.outputs, *self.graph.features))
-        return self._judged(self.head(kept[:count]), images), kept[count:]
-
-    def _judged(self, raw: list[Tensor], images: Tensor) -> list[Tensor]:
-        """The raw outputs with the objectness lowered by the image classifier, if there is one."""
+        raw, features = self.head(kept[:count]), kept[count:]
         if self.image_classifier is None:
-            return raw
-        lowering = self.image_classifier.lowering(images).view(-1, 1, 1, 1, 1)
-        objectness = BOX_CHANNELS - 1
-        return [
-            torch.cat(
-                (level[..., :objectness], level[..., objectness:BOX_CHANNELS] + lowering, level[..., BOX_CHANNELS:]),
-                dim=-1,
-            )
-            for level in raw
+            return raw, features, []
+        maps = self.image_classifier.features(images)
+        beside = [
+            functional.interpolate(one, size=level.shape[-2:], mode="nearest")
+            for one, level in zip(maps, features, strict=True)
         ]
+        return _lowered(raw, self.image_classifier.lowering(maps)), features, beside
 
     def _run(self, images: Tensor, wanted: Sequence[int]) -> list[Tensor]:
         """Outputs of the layers `wanted`, in that order."""
@@ -122,6 +121,17 @@ class Yolov7(nn.Module):
     def decode(self, raw: Sequence[Tensor]) -> Tensor:
         """Boxes [B, N, 5 + classes] of the raw outputs; see `imaging.yolov7.head.decode`."""
         return heads.decode(raw, self.anchors, self.strides)
+
+
+def _lowered(raw: Sequence[Tensor], lowering: Tensor) -> list[Tensor]:
+    """Raw outputs with the objectness of each image's boxes lowered by as much: [B] logits, 0 at the most."""
+    objectness, added = BOX_CHANNELS - 1, lowering.view(-1, 1, 1, 1, 1)
+    return [
+        torch.cat(
+            (level[..., :objectness], level[..., objectness:BOX_CHANNELS] + added, level[..., BOX_CHANNELS:]), dim=-1
+        )
+        for level in raw
+    ]
 
 
 def build(

@@ -110,7 +110,7 @@ class FractureClassifier(Baseline):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images [B, 3, S, S] in 0..1 to log odds [B]."""
-        return self.network.log_odds(images)
+        return self.network.log_odds(self.network.backbone(images))
 
     def loss(self, batch: Batch) -> Tensor:
         """See `fracture_loss`."""

@@ -15,7 +15,7 @@ from cds.learning.model_kinds import ModelKind, identify
 from cds.learning.models import with_current_models
 from imaging.engine import FractureEngine
 from imaging.ensemble import fuse_boxes, join_features
-from imaging.errors import ExplanationError
+from imaging.errors import ExplanationError, ModelFilesError
 from imaging.explanation.explainer import Explainer, TracedRadiograph, surest
 from imaging.explanation.results import MapTarget
 from imaging.export.errors import ExportError
@@ -32,6 +32,7 @@ from imaging.training.attributes_features import FeatureTable
 from imaging.training.attributes_heads import HeadSettings
 from imaging.training.errors import TrainingDataError
 from imaging.training.pair import make_pair
+from imaging.yolov7.efficientnet_lite import FEATURE_CHANNELS
 from imaging.yolov7.postprocess import letterbox, non_max_suppression
 from tests.support.radiographs import write_classifier, write_flags, write_fracatlas, write_types, write_weights
 
@@ -214,19 +215,20 @@ def test_a_pair_reads_its_first_detector_s_heads_until_it_has_its_own(
 
     fit(labelled, first)
     engine = FractureEngine.load(pair, runtime="torch", threads=1)
-    assert engine.attributes is not None and not engine.attributes.reads_pair
+    assert engine.attributes is not None and engine.attributes.reads == read_manifest(first).digest
     told = engine.analyse(radiograph).attributes
     alone = FractureEngine.load(first, runtime="torch", threads=1).analyse(radiograph).attributes
     assert told is not None and told.limb and told == alone
-    assert not Explainer.load(pair).pattern_reads_pair
+    assert Explainer.load(pair).pattern_reads == read_manifest(first).digest
     result = evaluate_attributes.run(labelled / "fracture_types", model=pair, runtime="torch", rounds=5)
     assert result["trained_on"] == 12 and result["detector"] == engine.model_id
 
     engine = fit(labelled, pair)
-    assert engine.attributes is not None and engine.attributes.reads_pair
+    assert engine.attributes is not None and engine.attributes.reads == engine.manifest.digest
     look = engine.look(radiograph.pixels)
-    assert [len(level[0]) for level in look.joint] == [2 * len(level[0]) for level in look.features]
-    torch.testing.assert_close(look.joint[0][:, : look.features[0].shape[1]], look.features[0])
+    joint = look.read(engine.manifest.digest)
+    assert [len(level[0]) for level in joint] == [2 * len(level[0]) for level in look.features]
+    torch.testing.assert_close(joint[0][:, : look.features[0].shape[1]], look.features[0])
     own = engine.analyse(radiograph).attributes
     assert own is not None and own.limb and own.model_id != told.model_id
     result = evaluate_attributes.run(labelled / "fracture_types", model=pair, runtime="torch", rounds=5)
@@ -234,7 +236,7 @@ def test_a_pair_reads_its_first_detector_s_heads_until_it_has_its_own(
 
     # Its heat map is that of both networks, and the single detector keeps its own heads.
     explainer = Explainer.load(pair, steps=1)
-    assert explainer.pattern_reads_pair
+    assert explainer.pattern_reads == engine.manifest.digest
     x1, y1, x2, y2 = look.boxes[0, :4].tolist()
     box = BoxPx(x1=x1, y1=y1, x2=x2, y2=y2)
     seen = FractureDetection(box=box, score=float(look.boxes[0, 4]), call=FractureCall.SUSPECTED, label="fracture")
@@ -247,6 +249,38 @@ def test_a_pair_reads_its_first_detector_s_heads_until_it_has_its_own(
     assert any("heads of the earlier pair are removed" in line for line in lines)
     assert not list(pair.glob("attributes.*"))
     assert FractureEngine.load(pair, runtime="torch", threads=1).attributes is not None
+
+
+def test_heads_read_the_image_classifier_too(labelled: Path, tmp_path: Path) -> None:
+    folder = detector(tmp_path / "alone", seed=1)
+    radiograph = read_radiograph(labelled / "fracatlas" / "images" / "Fractured" / "IMG0000000.jpg")
+    fit(labelled, folder)
+    write_classifier(folder)
+    before = FractureEngine.load(folder, runtime="torch", threads=1)
+    assert before.attributes is not None and before.attributes.reads == before.manifest.sha256 != before.manifest.digest
+    assert before.analyse(radiograph).attributes is not None
+
+    engine = fit(labelled, folder)
+    assert engine.attributes is not None and engine.attributes.reads == engine.manifest.digest
+    look = engine.look(radiograph.pixels)
+    added = [
+        joint.shape[1] - own.shape[1]
+        for joint, own in zip(look.read(engine.manifest.digest), look.features, strict=True)
+    ]
+    assert added == list(FEATURE_CHANNELS)
+    assert engine.analyse(radiograph).attributes is not None
+    x1, y1, x2, y2 = look.boxes[0, :4].tolist()
+    box = BoxPx(x1=x1, y1=y1, x2=x2, y2=y2)
+    seen = FractureDetection(box=box, score=float(look.boxes[0, 4]), call=FractureCall.SUSPECTED, label="fracture")
+    maps = Explainer.load(folder, steps=1).explain(radiograph.pixels, seen).maps
+    assert maps[-1].target is MapTarget.PATTERN
+
+    # Without the classifier they cannot be read any more.
+    document = json.loads((folder / "manifest.json").read_text())
+    del document["image_classifier"]
+    (folder / "manifest.json").write_text(json.dumps(document))
+    with pytest.raises(ModelFilesError, match="features of another detector"):
+        FractureEngine.load(folder, runtime="torch")
 
 
 def test_heads_are_not_written_beside_another_detector(
