@@ -16,7 +16,7 @@ from imaging.attributes.pixel_statistics import pixel_statistics
 from imaging.attributes.pooling import pool_image, pool_statistics
 from imaging.attributes.scope import ScopeModel
 from imaging.calibration import ScoreKind
-from imaging.decision import decide
+from imaging.decision import TOLD_SHARE, decide
 from imaging.ensemble import Maps, fuse_boxes, maps_of, read_maps
 from imaging.errors import ModelFilesError
 from imaging.geometry.measurement import NOT_AMONG_BEST, measure, not_measured
@@ -194,7 +194,7 @@ class FractureEngine:
     def analyse(self, radiograph: Radiograph) -> ImageFindings:
         """Findings of one radiograph.
 
-        The image-level call, boxes at or above the high-sensitivity point, and pattern and geometry of each.
+        The image-level call, the boxes that are told (`TOLD_SHARE`), and pattern and geometry of each.
         """
         # Plate and layout are judged while the network runs: that sets free the interpreter for most of its time.
         with ThreadPoolExecutor(max_workers=1) as beside:
@@ -261,8 +261,9 @@ class FractureEngine:
     def _detections(
         self, look: Look, statistics: Tensor | None, radiograph: Radiograph
     ) -> tuple[FractureDetection, ...]:
-        """Every box at or above the high-sensitivity point."""
-        rows = look.boxes[look.boxes[:, 4] >= self.manifest.high_sensitivity.threshold]
+        """Every box at or above the high-sensitivity point, but those much fainter than the best one."""
+        told = max(self.manifest.high_sensitivity.threshold, TOLD_SHARE * look.max_score)
+        rows = look.boxes[look.boxes[:, 4] >= told]
         if not len(rows):
             return ()
         patterns: Sequence[PatternEstimate | None] = ()

@@ -6,6 +6,7 @@ from importlib import metadata
 from typing import Any, Final
 
 from imaging import preprocess
+from imaging.decision import TOLD_SHARE
 from imaging.export.network import EdgeNetwork
 from imaging.export.writers import EdgeFormat, Written
 from imaging.manifest import DetectorManifest
@@ -73,6 +74,7 @@ def make_card(
         "operating_points": {
             point.name: _point(point) for point in (manifest.high_sensitivity, manifest.high_specificity)
         },
+        "told_share": TOLD_SHARE,
         "validation": manifest.validation,
         "intended_use": manifest.document.get("intended_use", ""),
         "made_with": {tool: version for tool in _TOOLS[edge_format] if (version := _version(tool)) is not None},

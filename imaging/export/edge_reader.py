@@ -147,9 +147,10 @@ def suppress(boxes: Floats, scores: Floats, *, score_floor: float, iou: float, m
 
 
 def judge(pixels: Floats, found: Floats, card: Card) -> Card:
-    """Words for boxes: the call of the radiograph and of each box at or above the high-sensitivity point."""
+    """Words for boxes: the call of the radiograph and of each box that is told."""
     points = card["operating_points"]
     sensitive, specific = (points[name]["threshold"] for name in ("high_sensitivity", "high_specificity"))
+    told = max(sensitive, card.get("told_share", 0.0) * max(found[:1, 4], default=0.0))
     detections = [
         {
             "label": card["classes"][int(row[5])],
@@ -158,7 +159,7 @@ def judge(pixels: Floats, found: Floats, card: Card) -> Card:
             "box_px": [round(float(value), 1) for value in row[:4]],
         }
         for row in found
-        if row[4] >= sensitive
+        if row[4] >= told
     ]
     probe = np.sort(pixels[:: -(-pixels.shape[0] // 128), :: -(-pixels.shape[1] // 128)], axis=None)
     contrast = probe[-1 - probe.size // 100] - probe[probe.size // 100]

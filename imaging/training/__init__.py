@@ -12,6 +12,7 @@ Map
 ``train``       a configuration to weights with their manifest.
 ``pretraining`` a backbone from a network that learned another task.
 ``compare``     finished trainings side by side; ``paired`` resamples the difference of two.
+``image_classifier``  fracture or none from whole radiographs, put beside a finished detector.
 ``pair``        two detectors to one release.
 ``mining``      what an earlier model tells about the data: hard negatives, boxes for fractures that have none.
 ``scope``       what tells limbs from other pictures, which ``scope_pictures`` and ``outside_scope.csv`` name.

@@ -30,7 +30,7 @@ from imaging.yolov7.checkpoint import save_weights
 from imaging.yolov7.efficientnet_lite import EfficientNetLite0, fold_imagenet_state
 from imaging.yolov7.image_classifier import ImageClassifier
 
-SCORE_FLOOR = 0.0005
+SCORE_FLOOR = 0.0001
 """Boxes of a radiograph that looks healthy keep low scores instead of none, so that radiographs can still be ranked."""
 Report = Callable[[str], None]
 
@@ -39,7 +39,7 @@ Report = Callable[[str], None]
 class ClassifierConfig:
     """Settings of one training; what is held out is said by the detector's manifest."""
 
-    epochs: int = 10
+    epochs: int = 20
     samples_per_epoch: int = 1600
     batch_size: int = 16
     positive_fraction: float = 0.5
@@ -49,7 +49,7 @@ class ClassifierConfig:
     weight_decay: float = 0.005
     frozen_blocks: int = 3
     average_decay: float = 0.9985
-    weight: float = 1.0
+    weight: float = 0.75
     """Factor on the log odds that lower the detector's; at least 0."""
     seed: int = 20261121
     workers: int = 1

@@ -6,6 +6,7 @@ Map
 ``graphs``       the networks as data: `yolov7-tiny` and `yolov7`; how to put another backbone under the neck.
 ``head``         detection head and `decode`: raw outputs to boxes in pixels.
 ``network``      `build` a network, `fuse` it for inference.
+``image_classifier``  a second opinion on the whole radiograph, which lowers scores.
 ``assigner``     which predictions are held to which targets: candidate search and OTA.
 ``loss``         plain and OTA loss.
 ``postprocess``  letterbox and non-maximum suppression, the only copy.

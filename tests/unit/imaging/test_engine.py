@@ -84,6 +84,17 @@ def test_only_the_best_boxes_are_measured(
     assert left_out == [False] * measured + [True] * (len(found) - measured)
 
 
+def test_faint_boxes_beside_a_much_surer_one_are_not_told(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = FractureEngine.load(weights, runtime="torch")
+    look = engine.look(radiograph().pixels)
+    ranked = look.boxes[:4].clone()
+    ranked[:, 4] = torch.tensor([0.5, 0.026, 0.024, 0.001])
+    monkeypatch.setattr(engine, "look", lambda _: replace(look, boxes=ranked))
+    assert engine.manifest.high_sensitivity.threshold < 0.001
+    told = [one.score for one in engine.analyse(radiograph()).detections]
+    assert told == pytest.approx([0.5, 0.026])
+
+
 def test_openvino_and_torch_agree(weights: Path) -> None:
     torch.manual_seed(1)
     canvas = torch.rand(1, 3, 128, 128)

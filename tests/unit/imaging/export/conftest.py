@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from imaging.manifest import SHIPPED_WEIGHTS
+from imaging.manifest import CLASSIFIER_KEY, SHIPPED_WEIGHTS
 from imaging.yolov7 import GRAPHS, Graph, build, save_weights
 from imaging.yolov7.graphs import TINY_ANCHORS, UPSAMPLE, LayerSpec, Op, concat, conv, leaky_relu
 from tests.support.radiographs import write_fracatlas
@@ -48,6 +48,9 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         document = json.loads((SHIPPED_WEIGHTS / "manifest.json").read_text(encoding="utf-8"))
         document["graph"], document["sha256"], document["weights"] = graph.name, digest, "detector.safetensors"
         document["preprocessing"]["image_size"] = SIZE
+        document.pop(CLASSIFIER_KEY, None)
+        for point, threshold in (("high_sensitivity", 0.02), ("high_specificity", 0.32)):
+            document["operating_points"][point]["threshold"] = threshold
         document["training"]["config"] |= {"folds": 3, "development_fold": 1}
         (folder / "manifest.json").write_text(json.dumps(document), encoding="utf-8")
         yield folder
