@@ -81,7 +81,9 @@ def _detector(settings: Settings) -> ModelOut:
     from imaging.manifest import read_manifest
 
     manifest = read_manifest(settings.detector_dir)
-    return _from_manifest("detector", manifest.model_id, manifest.digest, manifest.document)
+    files = manifest.digest  # of one file its SHA-256; of several theirs in a row, for which one of that row stands
+    digest = files if len(manifest.parts) == 1 else hashlib.sha256(files.encode()).hexdigest()
+    return _from_manifest("detector", manifest.model_id, digest, manifest.document)
 
 
 def _bone_age(settings: Settings) -> ModelOut:

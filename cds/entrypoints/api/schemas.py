@@ -174,7 +174,7 @@ class ModelOut(_Out):
     id: str | None = Field(description="Name, version and digest; null where it is not installed.")
     name: str | None
     version: str | None
-    digest: str | None = Field(description="SHA-256; of a pair of detectors both, joined by a plus sign.")
+    digest: str | None = Field(description="SHA-256 of the model; of several files, of their digests in a row.")
     intended_use: str
     validation: str | None = Field(description="How good it was measured to be.")
     available: bool
