@@ -96,6 +96,7 @@ def _environment() -> Environment:
         rate=rate,
         ratio=wording.ratio,
         region_source=lambda name: wording.REGION_SOURCES.get(name, wording.words(name)),
+        score=wording.score,
         short_outcome=lambda name: wording.SHORT_OUTCOMES.get(name, wording.words(name)),
         signed=wording.signed,
         severity_word=wording.SEVERITIES.__getitem__,

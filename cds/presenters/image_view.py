@@ -86,7 +86,7 @@ def operating_point(point: OperatingPoint) -> str:
     """One operating point in a sentence."""
     name = wording.OPERATING_POINTS.get(point.name, wording.words(point.name))
     return (
-        f"{name}: score {point.threshold:.2f}, sensitivity {rate(point.sensitivity, point.sensitivity_low)},"
+        f"{name}: score {wording.score(point.threshold)}, sensitivity {rate(point.sensitivity, point.sensitivity_low)},"
         f" specificity {rate(point.specificity, point.specificity_low)}."
     )
 

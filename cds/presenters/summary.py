@@ -55,7 +55,7 @@ def _radiograph(result: CaseResult) -> str:
     if findings.fracture_probability is not None:
         number = f", probability {image_view.probability(findings.fracture_probability)}"
     else:
-        number = f", highest score {findings.max_score:.2f}" if findings.max_score is not None else ""
+        number = f", highest score {wording.score(findings.max_score)}" if findings.max_score is not None else ""
     reasons = "".join(f"; {reason}" for reason in image_view.reasons_not_judged(findings))
     return f"{wording.CALLS[findings.call]}{number}{reasons}"
 

@@ -180,6 +180,14 @@ def percent(probability: float) -> str:
     return f"{100 * probability:.1f}%"
 
 
+def score(value: float) -> str:
+    """A detector's score, 0..1, with two decimals; below .01 with two significant digits, so that it is never 0.00."""
+    if value <= 0 or value >= 0.01:
+        return f"{value:.2f}"
+    exponent = int(f"{value:.1e}".partition("e")[2])
+    return f"{value:.{1 - exponent}f}"
+
+
 def weeks(value: float) -> str:
     """A number of weeks to half a week, without needless zeros."""
     return f"{round(2 * value) / 2:g}"

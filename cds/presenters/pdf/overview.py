@@ -113,7 +113,7 @@ def _call(findings: ImageFindings | None) -> tuple[str, str]:
     if number is not None:
         value, low, high = map(wording.percent, (number.value, number.low, number.high))
         return wording.CALLS[findings.call], f"probability {value} ({low} to {high})"
-    score = "" if findings.max_score is None else f"highest score {findings.max_score:.2f}"
+    score = "" if findings.max_score is None else f"highest score {wording.score(findings.max_score)}"
     return wording.CALLS[findings.call], score
 
 
@@ -185,7 +185,7 @@ def _findings(result: CaseResult) -> Story:
 def _detection_row(place: int, one: FractureDetection, found: ImageFindings) -> list[str]:
     line = "solid" if one.call is FractureCall.DEFINITE else "dotted"
     size = wording.box_size(one.box_width_mm, one.box_height_mm, found.spacing)
-    cells = (str(place), f"{wording.words(one.call)} ({line})", one.label, f"{one.score:.2f}", size)
+    cells = (str(place), f"{wording.words(one.call)} ({line})", one.label, wording.score(one.score), size)
     return [escaped(cell) for cell in cells]
 
 
@@ -197,7 +197,7 @@ def _operating_points(found: ImageFindings) -> Story:
     rows = [
         [
             escaped(wording.OPERATING_POINTS.get(one.name, wording.words(one.name))),
-            f"{one.threshold:.2f}",
+            wording.score(one.threshold),
             escaped(rate(one.sensitivity, one.sensitivity_low)),
             escaped(rate(one.specificity, one.specificity_low)),
         ]
@@ -225,7 +225,7 @@ def marked_places(shown: tuple[Place, ...]) -> Story:
 
 def _place(place: Place) -> Story:
     call, score = wording.words(place.detection.call), place.detection.score
-    story: Story = [Heading(f"Place {place.number}: {call}, score {score:.2f}", level=1)]
+    story: Story = [Heading(f"Place {place.number}: {call}, score {wording.score(score)}", level=1)]
     story += items(map(escaped, place.pattern)) or [empty("The pattern was not estimated.")]
     if place.unmeasured:
         story.append(paragraph(muted(f"Geometry not measured: {place.unmeasured}"), styles.SMALL))

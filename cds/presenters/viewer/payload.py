@@ -99,7 +99,7 @@ def _spacing(findings: ImageFindings | None) -> Json | None:
 
 def _place(one: FractureDetection, number: int, findings: ImageFindings) -> Json:
     size = wording.box_size(one.box_width_mm, one.box_height_mm, findings.spacing)
-    facts = f"score {one.score:.2f} (not a probability); box {size}"
+    facts = f"score {wording.score(one.score)} (not a probability); box {size}"
     if one.pattern is not None:
         unsure = one.pattern.pattern is FracturePattern.UNDETERMINED
         facts += "; pattern undetermined" if unsure else f"; image suggests {wording.words(one.pattern.pattern)}"

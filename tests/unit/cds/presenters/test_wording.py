@@ -113,3 +113,10 @@ def test_box_size_needs_a_known_spacing() -> None:
 def test_moments_keep_their_zone() -> None:
     assert wording.moment(datetime(2026, 3, 4, 9, 5, tzinfo=UTC)) == "4 March 2026, 09:05 UTC"
     assert wording.moment(datetime(2026, 3, 4, 9, 5, tzinfo=timezone(timedelta(hours=1)))).endswith("UTC+01:00")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(0.0, "0.00"), (0.5, "0.50"), (0.087, "0.09"), (0.01, "0.01"), (0.001963, "0.0020")]
+)
+def test_a_small_score_is_not_rounded_to_nothing(value: float, words: str) -> None:
+    assert wording.score(value) == words
