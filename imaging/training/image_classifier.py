@@ -4,7 +4,6 @@ import json
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
-from math import cos, pi
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,7 +20,7 @@ from imaging.training.datamodule import Batch, FractureDataModule
 from imaging.training.datasets import Collection, LabelledRadiograph
 from imaging.training.errors import TrainingDataError
 from imaging.training.memory import keep_freed_memory
-from imaging.training.module import WeightAverage
+from imaging.training.module import WeightAverage, with_cosine
 from imaging.training.precision import resolve
 from imaging.training.release import CLASSIFIER_NAME, recorded_config, set_operation
 from imaging.training.reproducible import SeedEachBatch, log_version
@@ -98,17 +97,8 @@ class ClassifierTraining(pl.LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Kernels decay, biases do not; the backbone learns more slowly."""
         optimiser = torch.optim.AdamW(self._parameter_groups())
-        total = max(1, int(self.trainer.estimated_stepping_batches))
-        warmup = max(1, int(total * self.WARMUP_FRACTION))
-
-        def factor(step: int) -> float:
-            if step < warmup:
-                return (step + 1) / warmup
-            progress = min(1.0, (step - warmup) / max(1, total - warmup))
-            return self.FINAL_FRACTION + (1 - self.FINAL_FRACTION) * 0.5 * (1 + cos(pi * progress))
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        total = int(self.trainer.estimated_stepping_batches)
+        return with_cosine(optimiser, total, warmup_fraction=self.WARMUP_FRACTION, final_fraction=self.FINAL_FRACTION)
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
         config, groups = self.config, []

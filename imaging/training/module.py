@@ -18,6 +18,30 @@ from imaging.yolov7.network import Yolov7
 from imaging.yolov7.postprocess import non_max_suppression
 
 
+def with_cosine(
+    optimiser: torch.optim.Optimizer, total: int, *, warmup_fraction: float, final_fraction: float
+) -> OptimizerLRScheduler:
+    """An optimiser with rates that rise in a line, then fall as a cosine.
+
+    Args:
+        optimiser: with the highest rates.
+        total: steps of the training.
+        warmup_fraction: share of them in which the rates rise, 0..1.
+        final_fraction: of the highest rates is left at the end, 0..1.
+    """
+    total = max(1, total)
+    warmup = max(1, int(total * warmup_fraction))
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        progress = min(1.0, (step - warmup) / max(1, total - warmup))
+        return final_fraction + (1 - final_fraction) * 0.5 * (1 + math.cos(math.pi * progress))
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
+    return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
 class FractureDetector(pl.LightningModule):
     """Trains a detector: loss, optimiser, schedule, validation by mean average precision.
 
@@ -101,17 +125,8 @@ class FractureDetector(pl.LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW: kernels decay, biases and norms do not; a pre-trained backbone learns more slowly. Cosine schedule."""
         optimiser = torch.optim.AdamW(self._parameter_groups(), lr=self.learning_rate)
-        total = max(1, int(self.trainer.estimated_stepping_batches))
-        warmup = max(1, int(total * self.warmup_fraction))
-
-        def factor(step: int) -> float:
-            if step < warmup:
-                return (step + 1) / warmup
-            progress = min(1.0, (step - warmup) / max(1, total - warmup))
-            return self.final_fraction + (1 - self.final_fraction) * 0.5 * (1 + math.cos(math.pi * progress))
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        total = int(self.trainer.estimated_stepping_batches)
+        return with_cosine(optimiser, total, warmup_fraction=self.warmup_fraction, final_fraction=self.final_fraction)
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
         backbone = {id(p) for m in self.network.modules() if isinstance(m, EfficientNetLite) for p in m.parameters()}
