@@ -10,7 +10,6 @@ from typing import Any, Self
 import pytorch_lightning as pl
 import torch
 import yaml
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint, RichProgressBar
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional
@@ -19,18 +18,21 @@ from imaging.manifest import CLASSIFIER_KEY, MANIFEST_NAME, read_manifest
 from imaging.training.datamodule import Batch, FractureDataModule
 from imaging.training.datasets import Collection, LabelledRadiograph
 from imaging.training.errors import TrainingDataError
+from imaging.training.fitting import fit
 from imaging.training.memory import keep_freed_memory
 from imaging.training.module import WeightAverage, with_cosine
 from imaging.training.precision import resolve
 from imaging.training.release import CLASSIFIER_NAME, recorded_config, set_operation
-from imaging.training.reproducible import SeedEachBatch, log_version
+from imaging.training.stale_heads import drop_stale_heads
 from imaging.training.train import check_trainable, imagenet_state, learn_and_development
 from imaging.yolov7.checkpoint import save_weights
-from imaging.yolov7.efficientnet_lite import EfficientNetLite0, fold_imagenet_state
+from imaging.yolov7.efficientnet_lite import FEATURE_CHANNELS, EfficientNetLite0, fold_imagenet_state
 from imaging.yolov7.image_classifier import ImageClassifier
 
 SCORE_FLOOR = 0.0001
 """Boxes of a radiograph that looks healthy keep low scores instead of none, so that radiographs can still be ranked."""
+FRACTURED_CELL = 10.0
+"""What a cell with a fracture weighs in `guidance_loss`: about one in sixty is."""
 Report = Callable[[str], None]
 
 
@@ -50,6 +52,8 @@ class ClassifierConfig:
     average_decay: float = 0.9985
     weight: float = 0.75
     """Factor on the log odds that lower the detector's; at least 0."""
+    guidance: float = 0.0
+    """Weight of the loss that tells where the fracture lies (`guidance_loss`); 0 leaves it out."""
     seed: int = 20261121
     workers: int = 1
     precision: str = "auto"
@@ -86,11 +90,16 @@ class ClassifierTraining(pl.LightningModule):
         super().__init__()
         self.network = network
         self.config = config
+        self.guide = nn.Conv2d(FEATURE_CHANNELS[-1], 1, 1) if config.guidance else None
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """See `fracture_loss`."""
-        odds = self.network(batch.images.contiguous(memory_format=torch.channels_last))
-        loss = fracture_loss(odds.float(), batch)
+        """See `fracture_loss` and `guidance_loss`."""
+        maps = self.network.features(batch.images.contiguous(memory_format=torch.channels_last))
+        loss = fracture_loss(self.network.log_odds(maps).float(), batch)
+        if self.guide is not None:
+            guidance = guidance_loss(self.guide(maps[-1]).float()[:, 0], batch)
+            self.log("guidance", guidance, batch_size=len(batch.images))
+            loss = loss + self.config.guidance * guidance
         self.log("loss", loss, prog_bar=True, batch_size=len(batch.images))
         return loss
 
@@ -102,9 +111,10 @@ class ClassifierTraining(pl.LightningModule):
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
         config, groups = self.config, []
+        heads = nn.ModuleList([self.network.head] if self.guide is None else [self.network.head, self.guide])
         for part, rate in (
             (self.network.backbone, config.backbone_learning_rate),
-            (self.network.head, config.learning_rate),
+            (heads, config.learning_rate),
         ):
             for decays in (True, False):
                 chosen: list[nn.Parameter] = [
@@ -119,6 +129,29 @@ def fracture_loss(odds: Tensor, batch: Batch) -> Tensor:
     wanted = torch.zeros_like(odds)
     wanted[batch.targets[:, 0].long()] = 1.0
     return functional.binary_cross_entropy_with_logits(odds, wanted)
+
+
+def guidance_loss(logits: Tensor, batch: Batch) -> Tensor:
+    """Mean binary cross entropy of the cells' logits [B, H, W], those with a fracture weighing `FRACTURED_CELL` times.
+
+    A cell's target is the share of it that a fracture's box covers, or the share of the box that lies in it, whichever
+    is more: 0..1.
+    """
+    _, height, width = logits.shape
+    wanted = torch.zeros_like(logits)
+    for image, _, x, y, w, h in batch.targets.tolist():
+        across, down = _covered(x, w, width), _covered(y, h, height)
+        covered = down[:, None] * across[None, :]
+        share = torch.maximum(covered * (height * width), covered / max(w * h, 1e-9)).clamp(max=1.0)
+        wanted[int(image)] = torch.maximum(wanted[int(image)], share.to(wanted))
+    weight = torch.tensor(FRACTURED_CELL, device=logits.device)
+    return functional.binary_cross_entropy_with_logits(logits, wanted, pos_weight=weight)
+
+
+def _covered(centre: float, length: float, cells: int) -> Tensor:
+    """How much of each of `cells` equal parts of 0..1 an interval covers: [cells], in units of the whole."""
+    edges = torch.arange(cells + 1) / cells
+    return (edges[1:].clamp(max=centre + length / 2) - edges[:-1].clamp(min=centre - length / 2)).clamp(min=0.0)
 
 
 def run(
@@ -137,7 +170,8 @@ def run(
     Args:
         data: the data set the detector was trained on.
         model: folder of the detector; its manifest says which radiographs were held out. It gets the classifier's
-            weights, the entry for them, and operating points and a calibration set anew with both.
+            weights, the entry for them, and operating points and a calibration set anew with both; attribute heads that
+            read an earlier classifier are removed.
         out: folder for checkpoints and the log.
         config: settings.
         resume: go on from ``out/checkpoints/last.ckpt`` when it is there.
@@ -167,12 +201,25 @@ def run(
     module = ClassifierTraining(ImageClassifier(backbone, weight=config.weight), config)
     average = WeightAverage(config.average_decay)
     data_module = _data(learn, manifest.image_size, config)
-    trainer = _fit(module, average, data_module, out, config, resume, progress, trainer_options)
+    trainer = fit(
+        module,
+        data_module,
+        out,
+        average=average,
+        seed=config.seed,
+        resume=resume,
+        progress=progress,
+        max_epochs=config.epochs,
+        precision=resolve(config.precision),
+        limit_val_batches=0,
+        **(trainer_options or {}),
+    )
     if average.average is not None:
         module.network.load_state_dict(average.average)
     if not trainer.is_global_zero:
         return model
     attach(model, module.network, config, collection, len(learn))
+    drop_stale_heads(model, report)
     return set_operation(model, data, report=report)
 
 
@@ -213,39 +260,3 @@ def _data(learn: Sequence[LabelledRadiograph], side: int, config: ClassifierConf
         workers=config.workers,
         seed=config.seed,
     )
-
-
-def _fit(
-    module: ClassifierTraining,
-    average: WeightAverage,
-    data: FractureDataModule,
-    out: Path,
-    config: ClassifierConfig,
-    resume: bool,
-    progress: bool,
-    options: dict[str, Any] | None,
-) -> pl.Trainer:
-    checkpoints = out / "checkpoints"
-    callbacks: list[Callback] = [
-        average,
-        SeedEachBatch(config.seed),
-        ModelCheckpoint(checkpoints, filename="epoch", save_last=True, every_n_epochs=1, save_on_train_epoch_end=True),
-    ]
-    if progress:
-        callbacks.append(RichProgressBar())
-    trainer = pl.Trainer(
-        max_epochs=config.epochs,
-        precision=resolve(config.precision),  # type: ignore[arg-type]
-        callbacks=callbacks,
-        limit_val_batches=0,
-        num_sanity_val_steps=0,
-        gradient_clip_val=10.0,
-        logger=pl.loggers.CSVLogger(str(out), name="log", version=log_version(out / "log")),
-        use_distributed_sampler=False,
-        enable_progress_bar=progress,
-        enable_model_summary=False,
-        **(options or {}),
-    )
-    last = checkpoints / "last.ckpt"
-    trainer.fit(module, datamodule=data, ckpt_path=str(last) if resume and last.is_file() else None)
-    return trainer

@@ -7,11 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from imaging.attributes.manifest import ATTRIBUTES_NAME, read_attribute_manifest
-from imaging.errors import ModelFilesError
-from imaging.manifest import CLASSIFIER_KEY, MANIFEST_NAME, PAIR_MARK, DetectorManifest, read_manifest
+from imaging.manifest import CLASSIFIER_KEY, MANIFEST_NAME, DetectorManifest, read_manifest
 from imaging.training.errors import TrainingDataError
 from imaging.training.release import CLASSIFIER_NAME, WEIGHTS_NAME, recorded_config, set_operation
+from imaging.training.stale_heads import drop_stale_heads
 
 KEPT = ("classes", "preprocessing", "suppression", "intended_use")
 """What both must share, and the pair keeps."""
@@ -53,7 +52,7 @@ def make_pair(
         _copy(other.image_classifier.weights, out / CLASSIFIER_NAME)
     document = _document(one, other, out)
     (out / MANIFEST_NAME).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    _drop_other_heads(out, read_manifest(out).digest, report)
+    drop_stale_heads(out, report)
     return set_operation(out, data, split_list=split_list, report=report)
 
 
@@ -61,18 +60,6 @@ def _copy(source: Path, target: Path) -> None:
     partial = target.with_name(f"{target.name}.partial")
     shutil.copyfile(source, partial)
     partial.replace(target)
-
-
-def _drop_other_heads(out: Path, digest: str, report: Callable[[str], None]) -> None:
-    """Remove the attribute heads of an earlier pair in this folder: the new one could not be loaded beside them."""
-    try:
-        heads = read_attribute_manifest(out)
-    except ModelFilesError:
-        heads = None
-    if heads is not None and not set(heads.detector_sha256.split(PAIR_MARK)) <= set(digest.split(PAIR_MARK)):
-        (out / ATTRIBUTES_NAME).unlink()
-        heads.weights.unlink(missing_ok=True)
-        report("the attribute heads of the earlier pair are removed: fit new ones with `cds train fracture-type`")
 
 
 def _check_fit(one: DetectorManifest, other: DetectorManifest) -> None:

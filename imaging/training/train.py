@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any
 import pytorch_lightning as pl
 import torch
 import yaml
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
+from pytorch_lightning.callbacks import EarlyStopping
 
 from imaging.manifest import read_manifest
 from imaging.training.audit import vet
 from imaging.training.datamodule import FractureDataModule
 from imaging.training.datasets import Collection, LabelledRadiograph, read_collection
 from imaging.training.errors import TrainingDataError
+from imaging.training.fitting import fit
 from imaging.training.memory import keep_freed_memory
 from imaging.training.module import FractureDetector, WeightAverage
 from imaging.training.precision import AUTO, resolve
-from imaging.training.reproducible import SeedEachBatch, add_head_dropout, log_version, positive_share
+from imaging.training.reproducible import add_head_dropout, positive_share
 from imaging.training.splits import part_of, read_list, with_rest
 from imaging.yolov7 import LossGains, Yolov7, build, ota_loss, plain_loss
 from imaging.yolov7.checkpoint import load_weights
@@ -268,23 +269,21 @@ def run(
     )
     module = make_module(config)
     average = WeightAverage(config.average_decay)
-    checkpoints = out / "checkpoints"
-    trainer = pl.Trainer(
+    patience = config.early_stopping_patience
+    trainer = fit(
+        module,
+        datamodule,
+        out,
+        average=average,
+        seed=config.seed,
+        resume=resume,
+        progress=progress,
+        further=[EarlyStopping("map50", mode="max", patience=patience, check_on_train_epoch_end=False)],
         max_epochs=config.epochs,
-        precision=config.precision,  # type: ignore[arg-type]
-        callbacks=_callbacks(config, average, checkpoints, progress),
+        precision=config.precision,
         check_val_every_n_epoch=config.validate_every,
-        num_sanity_val_steps=0,
-        gradient_clip_val=10.0,
-        logger=pl.loggers.CSVLogger(str(out), name="log", version=log_version(out / "log")),
-        # The sampler deals its draws to the ranks itself, so that they are the same list however many there are.
-        use_distributed_sampler=False,
-        enable_progress_bar=progress,
-        enable_model_summary=False,
         **(trainer_options or {}),
     )
-    last = checkpoints / "last.ckpt"
-    trainer.fit(module, datamodule, ckpt_path=str(last) if resume and last.is_file() else None)
     if average.average is not None:
         module.network.load_state_dict(average.average)
     if not trainer.is_global_zero:
@@ -298,18 +297,6 @@ def run(
     if config.gallery:
         evaluate_development(out, collection, development, root=data, gallery=config.gallery, report=report)
     return out
-
-
-def _callbacks(config: TrainingConfig, average: WeightAverage, checkpoints: Path, progress: bool) -> list[Callback]:
-    callbacks: list[Callback] = [
-        average,
-        SeedEachBatch(config.seed),
-        EarlyStopping("map50", mode="max", patience=config.early_stopping_patience, check_on_train_epoch_end=False),
-        ModelCheckpoint(checkpoints, filename="epoch", save_last=True, every_n_epochs=1, save_on_train_epoch_end=True),
-    ]
-    if progress:
-        callbacks.append(RichProgressBar())
-    return callbacks
 
 
 def _extra_samples(

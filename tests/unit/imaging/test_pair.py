@@ -246,7 +246,7 @@ def test_a_pair_reads_its_first_detector_s_heads_until_it_has_its_own(
     # A new pair in the same place cannot read them.
     lines: list[str] = []
     make_pair(first, detector(tmp_path / "third", seed=3), data, pair, report=lines.append)
-    assert any("heads of the earlier pair are removed" in line for line in lines)
+    assert any("heads of the earlier weights are removed" in line for line in lines)
     assert not list(pair.glob("attributes.*"))
     assert FractureEngine.load(pair, runtime="torch", threads=1).attributes is not None
 

@@ -12,11 +12,19 @@ import torch
 
 from imaging.engine import FractureEngine
 from imaging.errors import ModelFilesError
-from imaging.manifest import read_manifest
-from imaging.training import release
+from imaging.manifest import SHIPPED_WEIGHTS, read_manifest
+from imaging.training import image_classifier, release
+from imaging.training.datamodule import Batch
 from imaging.training.errors import TrainingDataError
-from imaging.training.image_classifier import SCORE_FLOOR, ClassifierConfig, ClassifierTraining, run
+from imaging.training.image_classifier import (
+    SCORE_FLOOR,
+    ClassifierConfig,
+    ClassifierTraining,
+    guidance_loss,
+    run,
+)
 from imaging.training.metrics import ImageRecord, Interval, Thresholds, measure
+from imaging.training.stale_heads import drop_stale_heads
 from imaging.training.train import run as train_detector
 from imaging.yolov7.checkpoint import load_weights
 from tests.support.radiographs import write_fracatlas, write_weights
@@ -109,6 +117,48 @@ def test_a_detector_that_learns_on_keeps_the_classifier(taught: tuple[Path, Path
     assert after.image_classifier.sha256 == before.image_classifier.sha256 and after.sha256 != before.sha256
     assert after.image_classifier.weights.parent == tmp_path / "on" and after.score_floor == SCORE_FLOOR
     FractureEngine.load(tmp_path / "on", runtime="torch")
+
+
+def test_where_the_fracture_lies_can_be_told_as_well(
+    taught: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[torch.Tensor] = []
+
+    def kept(logits: torch.Tensor, batch: Any) -> torch.Tensor:
+        told.append(guidance_loss(logits, batch))
+        return told[-1]
+
+    monkeypatch.setattr(image_classifier, "guidance_loss", kept)
+    model = detector(tmp_path / "model")
+    teach(taught[0], model, tmp_path / "out", config=replace(CONFIG, guidance=2.0))
+    assert len(told) == 4 and all(loss.requires_grad for loss in told)
+    one, other = (load_weights(folder / "image_classifier.safetensors")[0] for folder in (taught[1], model))
+    assert set(one) == set(other) and not all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_cells_with_a_fracture_are_wanted() -> None:
+    # A box of a tenth by a twentieth of the second image, in the third column and the second row of four.
+    batch = Batch(images=torch.zeros(2, 3, 32, 32), targets=torch.tensor([[1.0, 0, 0.6, 0.4, 0.1, 0.05]]))
+    wanted = torch.full((2, 4, 4), -20.0)
+    wanted[1, 1, 2] = 20.0
+    assert guidance_loss(wanted, batch) < 1e-6
+    assert guidance_loss(-wanted, batch) > 20.0
+    elsewhere = wanted.roll(1, dims=2)
+    assert guidance_loss(elsewhere, batch) > 5.0
+
+
+def test_heads_that_read_an_earlier_classifier_are_removed(taught: tuple[Path, Path], tmp_path: Path) -> None:
+    model = shutil.copytree(taught[1], tmp_path / "model")
+    document = json.loads((SHIPPED_WEIGHTS / "attributes.json").read_text())
+    document["detector_sha256"] = read_manifest(model).digest
+    (model / "attributes.json").write_text(json.dumps(document))
+    (model / document["weights"]).touch()
+    lines: list[str] = []
+    assert not drop_stale_heads(model, lines.append) and not lines
+    teach(taught[0], model, tmp_path / "out", config=replace(CONFIG, seed=7), report=lines.append)
+    assert any("removed" in line and "cds train fracture-type" in line for line in lines)
+    assert not list(model.glob("attributes.*"))
+    FractureEngine.load(model, runtime="torch")
 
 
 def test_what_cannot_be_taught_is_refused(taught: tuple[Path, Path], tmp_path: Path) -> None:
