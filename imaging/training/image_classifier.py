@@ -1,9 +1,7 @@
 """Training of the image classifier: fracture or none, from whole radiographs, beside a finished detector."""
 
-import json
-import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,23 +12,20 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional
 
-from imaging.manifest import CLASSIFIER_KEY, MANIFEST_NAME, read_manifest
+from imaging.manifest import read_manifest
+from imaging.training.classifier_release import attach, write_classifier
 from imaging.training.datamodule import Batch, FractureDataModule
-from imaging.training.datasets import Collection, LabelledRadiograph
+from imaging.training.datasets import LabelledRadiograph
 from imaging.training.errors import TrainingDataError
 from imaging.training.fitting import fit
 from imaging.training.memory import keep_freed_memory
 from imaging.training.module import WeightAverage, with_cosine
 from imaging.training.precision import resolve
-from imaging.training.release import CLASSIFIER_NAME, recorded_config, set_operation
-from imaging.training.stale_heads import drop_stale_heads
+from imaging.training.release import recorded_config, set_operation
 from imaging.training.train import check_trainable, imagenet_state, learn_and_development
-from imaging.yolov7.checkpoint import save_weights
 from imaging.yolov7.efficientnet_lite import FEATURE_CHANNELS, EfficientNetLite0, fold_imagenet_state
 from imaging.yolov7.image_classifier import ImageClassifier
 
-SCORE_FLOOR = 0.0001
-"""Boxes of a radiograph that looks healthy keep low scores instead of none, so that radiographs can still be ranked."""
 FRACTURED_CELL = 10.0
 """What a cell with a fracture weighs in `guidance_loss`: about one in sixty is."""
 Report = Callable[[str], None]
@@ -172,7 +167,7 @@ def run(
         model: folder of the detector; its manifest says which radiographs were held out. It gets the classifier's
             weights, the entry for them, and operating points and a calibration set anew with both; attribute heads that
             read an earlier classifier are removed.
-        out: folder for checkpoints and the log.
+        out: folder for checkpoints and the log, and in the end for the classifier itself, to average it with others.
         config: settings.
         resume: go on from ``out/checkpoints/last.ckpt`` when it is there.
         progress: show a progress bar.
@@ -218,33 +213,9 @@ def run(
         module.network.load_state_dict(average.average)
     if not trainer.is_global_zero:
         return model
-    attach(model, module.network, config, collection, len(learn))
-    drop_stale_heads(model, report)
+    write_classifier(out, module.network, config, manifest, collection, len(learn))
+    attach(model, out, report)
     return set_operation(model, data, report=report)
-
-
-def attach(
-    model: Path, network: ImageClassifier, config: ClassifierConfig, collection: Collection, learned_from: int
-) -> None:
-    """Write the classifier's weights into a detector's folder and name them in its manifest."""
-    digest = save_weights(model / CLASSIFIER_NAME, network.state_dict(), {"graph": "efficientnet-lite0-classifier"})
-    document = json.loads((model / MANIFEST_NAME).read_text(encoding="utf-8"))
-    document[CLASSIFIER_KEY] = {
-        "weights": CLASSIFIER_NAME,
-        "sha256": digest,
-        "weight": config.weight,
-        "training": {
-            "command": f"cds train image-classifier --data {shlex.quote(collection.name)} --model MODEL --out OUT",
-            "config": asdict(config),
-            "start": "ImageNet weights of EfficientNet-Lite0 (Apache-2.0) in the backbone, the rest random",
-            "torch": torch.__version__.split("+")[0],
-            "data": {"name": collection.name, "n": learned_from, "sha256": collection.digest()},
-        },
-    }
-    document["suppression"]["score_floor"] = SCORE_FLOOR
-    partial = model / f"{MANIFEST_NAME}.partial"
-    partial.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    partial.replace(model / MANIFEST_NAME)
 
 
 def _data(learn: Sequence[LabelledRadiograph], side: int, config: ClassifierConfig) -> FractureDataModule:

@@ -14,10 +14,10 @@ from imaging.engine import FractureEngine
 from imaging.errors import ModelFilesError
 from imaging.manifest import SHIPPED_WEIGHTS, read_manifest
 from imaging.training import image_classifier, release
+from imaging.training.classifier_release import SCORE_FLOOR, average
 from imaging.training.datamodule import Batch
 from imaging.training.errors import TrainingDataError
 from imaging.training.image_classifier import (
-    SCORE_FLOOR,
     ClassifierConfig,
     ClassifierTraining,
     guidance_loss,
@@ -159,6 +159,57 @@ def test_heads_that_read_an_earlier_classifier_are_removed(taught: tuple[Path, P
     assert any("removed" in line and "cds train fracture-type" in line for line in lines)
     assert not list(model.glob("attributes.*"))
     FractureEngine.load(model, runtime="torch")
+
+
+@pytest.fixture(scope="module")
+def members(taught: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Folders of two classifiers, taught apart; the first is the one of `taught`."""
+    root = tmp_path_factory.mktemp("members")
+    teach(taught[0], detector(root / "model"), root / "second", config=replace(CONFIG, seed=7))
+    return taught[1].parent / "out", root / "second"
+
+
+def test_the_mean_of_two_classifiers(taught: tuple[Path, Path], members: tuple[Path, Path], tmp_path: Path) -> None:
+    model = detector(tmp_path / "model")
+    assert average(taught[0], model, members, tmp_path / "out", report=silent) == model
+    name = "image_classifier.safetensors"
+    one, other, mean = (load_weights(folder / name)[0] for folder in (*members, model))
+    for key, value in mean.items():
+        torch.testing.assert_close(value, (one[key] + other[key]) / 2, atol=1e-3, rtol=2e-3)
+    manifest = read_manifest(model)
+    record = manifest.document["image_classifier"]["training"]
+    assert [member["training"]["config"]["seed"] for member in record["members"]] == [CONFIG.seed, 7]
+    assert "--of out --of second" in record["command"] and manifest.score_floor == SCORE_FLOOR
+    assert FractureEngine.load(model, runtime="torch").model_id == manifest.model_id
+
+
+def test_a_mean_of_what_does_not_belong_together_is_refused(
+    taught: tuple[Path, Path], members: tuple[Path, Path], tmp_path: Path
+) -> None:
+    model = detector(tmp_path / "model")
+    before = (model / "manifest.json").read_bytes()
+
+    def refused(*folders: Path, match: str) -> None:
+        with pytest.raises(TrainingDataError, match=match):
+            average(taught[0], model, folders, tmp_path / "out", report=silent)
+        assert (model / "manifest.json").read_bytes() == before and not (tmp_path / "out").exists()
+
+    def changed(name: str, change: dict[str, Any]) -> Path:
+        folder = shutil.copytree(members[1], tmp_path / name)
+        entry = json.loads((folder / "image_classifier.json").read_text())
+        entry["training"]["data"] |= change.pop("data", {})
+        (folder / "image_classifier.json").write_text(json.dumps(entry | change))
+        return folder
+
+    refused(members[0], match="at least two different")
+    refused(members[0], members[0], match="at least two different")
+    refused(members[0], tmp_path, match="no finished image classifier")
+    refused(members[0], changed("fold", {"data": {"held_out": {"split": "train", "folds": 5}}}), match="hold out")
+    refused(members[0], changed("data", {"data": {"n": 99}}), match="other data")
+    refused(members[0], changed("weight", {"weight": 0.5}), match="another weight")
+    damaged = changed("damaged", {})
+    (damaged / "image_classifier.safetensors").write_bytes(b"no weights")
+    refused(members[0], damaged, match="no image classifier that can be used")
 
 
 def test_what_cannot_be_taught_is_refused(taught: tuple[Path, Path], tmp_path: Path) -> None:
