@@ -136,22 +136,6 @@ def train_image_classifier(
         run(data, model, out, config=settings, resume=resume, report=_note)
 
 
-@train_app.command("image-classifier-mean")
-def train_image_classifier_mean(
-    data: ImagesOption,
-    out: OutOption,
-    model: Annotated[Path, typer.Option("--model", exists=True, file_okay=False, help="Folder of the detector.")],
-    folders: Annotated[
-        list[Path], typer.Option("--of", exists=True, file_okay=False, help="--out of a taught classifier; repeat.")
-    ],
-) -> None:
-    """Average the weights of several image classifiers, and write the mean beside the detector."""
-    with failures_explained():
-        from imaging.training.classifier_release import average
-
-        average(data, model, folders, out, report=_note)
-
-
 @train_app.command("scope")
 def train_scope(
     data: ImagesOption,

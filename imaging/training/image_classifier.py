@@ -1,7 +1,9 @@
 """Training of the image classifier: fracture or none, from whole radiographs, beside a finished detector."""
 
+import json
+import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,22 +14,23 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional
 
-from imaging.manifest import read_manifest
-from imaging.training.classifier_release import attach, write_classifier
+from imaging.manifest import CLASSIFIER_KEY, MANIFEST_NAME, read_manifest
 from imaging.training.datamodule import Batch, FractureDataModule
-from imaging.training.datasets import LabelledRadiograph
+from imaging.training.datasets import Collection, LabelledRadiograph
 from imaging.training.errors import TrainingDataError
 from imaging.training.fitting import fit
 from imaging.training.memory import keep_freed_memory
 from imaging.training.module import WeightAverage, with_cosine
 from imaging.training.precision import resolve
-from imaging.training.release import recorded_config, set_operation
+from imaging.training.release import CLASSIFIER_NAME, recorded_config, set_operation
+from imaging.training.stale_heads import drop_stale_heads
 from imaging.training.train import check_trainable, imagenet_state, learn_and_development
-from imaging.yolov7.efficientnet_lite import FEATURE_CHANNELS, EfficientNetLite0, fold_imagenet_state
+from imaging.yolov7.checkpoint import save_weights
+from imaging.yolov7.efficientnet_lite import EfficientNetLite0, fold_imagenet_state
 from imaging.yolov7.image_classifier import ImageClassifier
 
-FRACTURED_CELL = 10.0
-"""What a cell with a fracture weighs in `guidance_loss`: about one in sixty is."""
+SCORE_FLOOR = 0.0001
+"""Boxes of a radiograph that looks healthy keep low scores instead of none, so that radiographs can still be ranked."""
 Report = Callable[[str], None]
 
 
@@ -47,8 +50,6 @@ class ClassifierConfig:
     average_decay: float = 0.9985
     weight: float = 0.75
     """Factor on the log odds that lower the detector's; at least 0."""
-    guidance: float = 0.0
-    """Weight of the loss that tells where the fracture lies (`guidance_loss`); 0 leaves it out."""
     seed: int = 20261121
     workers: int = 1
     precision: str = "auto"
@@ -85,16 +86,11 @@ class ClassifierTraining(pl.LightningModule):
         super().__init__()
         self.network = network
         self.config = config
-        self.guide = nn.Conv2d(FEATURE_CHANNELS[-1], 1, 1) if config.guidance else None
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """See `fracture_loss` and `guidance_loss`."""
-        maps = self.network.features(batch.images.contiguous(memory_format=torch.channels_last))
-        loss = fracture_loss(self.network.log_odds(maps).float(), batch)
-        if self.guide is not None:
-            guidance = guidance_loss(self.guide(maps[-1]).float()[:, 0], batch)
-            self.log("guidance", guidance, batch_size=len(batch.images))
-            loss = loss + self.config.guidance * guidance
+        """See `fracture_loss`."""
+        odds = self.network(batch.images.contiguous(memory_format=torch.channels_last))
+        loss = fracture_loss(odds.float(), batch)
         self.log("loss", loss, prog_bar=True, batch_size=len(batch.images))
         return loss
 
@@ -106,10 +102,9 @@ class ClassifierTraining(pl.LightningModule):
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
         config, groups = self.config, []
-        heads = nn.ModuleList([self.network.head] if self.guide is None else [self.network.head, self.guide])
         for part, rate in (
             (self.network.backbone, config.backbone_learning_rate),
-            (heads, config.learning_rate),
+            (self.network.head, config.learning_rate),
         ):
             for decays in (True, False):
                 chosen: list[nn.Parameter] = [
@@ -124,29 +119,6 @@ def fracture_loss(odds: Tensor, batch: Batch) -> Tensor:
     wanted = torch.zeros_like(odds)
     wanted[batch.targets[:, 0].long()] = 1.0
     return functional.binary_cross_entropy_with_logits(odds, wanted)
-
-
-def guidance_loss(logits: Tensor, batch: Batch) -> Tensor:
-    """Mean binary cross entropy of the cells' logits [B, H, W], those with a fracture weighing `FRACTURED_CELL` times.
-
-    A cell's target is the share of it that a fracture's box covers, or the share of the box that lies in it, whichever
-    is more: 0..1.
-    """
-    _, height, width = logits.shape
-    wanted = torch.zeros_like(logits)
-    for image, _, x, y, w, h in batch.targets.tolist():
-        across, down = _covered(x, w, width), _covered(y, h, height)
-        covered = down[:, None] * across[None, :]
-        share = torch.maximum(covered * (height * width), covered / max(w * h, 1e-9)).clamp(max=1.0)
-        wanted[int(image)] = torch.maximum(wanted[int(image)], share.to(wanted))
-    weight = torch.tensor(FRACTURED_CELL, device=logits.device)
-    return functional.binary_cross_entropy_with_logits(logits, wanted, pos_weight=weight)
-
-
-def _covered(centre: float, length: float, cells: int) -> Tensor:
-    """How much of each of `cells` equal parts of 0..1 an interval covers: [cells], in units of the whole."""
-    edges = torch.arange(cells + 1) / cells
-    return (edges[1:].clamp(max=centre + length / 2) - edges[:-1].clamp(min=centre - length / 2)).clamp(min=0.0)
 
 
 def run(
@@ -167,7 +139,7 @@ def run(
         model: folder of the detector; its manifest says which radiographs were held out. It gets the classifier's
             weights, the entry for them, and operating points and a calibration set anew with both; attribute heads that
             read an earlier classifier are removed.
-        out: folder for checkpoints and the log, and in the end for the classifier itself, to average it with others.
+        out: folder for checkpoints and the log.
         config: settings.
         resume: go on from ``out/checkpoints/last.ckpt`` when it is there.
         progress: show a progress bar.
@@ -213,9 +185,33 @@ def run(
         module.network.load_state_dict(average.average)
     if not trainer.is_global_zero:
         return model
-    write_classifier(out, module.network, config, manifest, collection, len(learn))
-    attach(model, out, report)
+    attach(model, module.network, config, collection, len(learn))
+    drop_stale_heads(model, report)
     return set_operation(model, data, report=report)
+
+
+def attach(
+    model: Path, network: ImageClassifier, config: ClassifierConfig, collection: Collection, learned_from: int
+) -> None:
+    """Write the classifier's weights into a detector's folder and name them in its manifest."""
+    digest = save_weights(model / CLASSIFIER_NAME, network.state_dict(), {"graph": "efficientnet-lite0-classifier"})
+    document = json.loads((model / MANIFEST_NAME).read_text(encoding="utf-8"))
+    document[CLASSIFIER_KEY] = {
+        "weights": CLASSIFIER_NAME,
+        "sha256": digest,
+        "weight": config.weight,
+        "training": {
+            "command": f"cds train image-classifier --data {shlex.quote(collection.name)} --model MODEL --out OUT",
+            "config": asdict(config),
+            "start": "ImageNet weights of EfficientNet-Lite0 (Apache-2.0) in the backbone, the rest random",
+            "torch": torch.__version__.split("+")[0],
+            "data": {"name": collection.name, "n": learned_from, "sha256": collection.digest()},
+        },
+    }
+    document["suppression"]["score_floor"] = SCORE_FLOOR
+    partial = model / f"{MANIFEST_NAME}.partial"
+    partial.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    partial.replace(model / MANIFEST_NAME)
 
 
 def _data(learn: Sequence[LabelledRadiograph], side: int, config: ClassifierConfig) -> FractureDataModule:

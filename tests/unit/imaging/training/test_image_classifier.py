@@ -13,14 +13,12 @@ import torch
 from imaging.engine import FractureEngine
 from imaging.errors import ModelFilesError
 from imaging.manifest import SHIPPED_WEIGHTS, read_manifest
-from imaging.training import image_classifier, release
-from imaging.training.classifier_release import SCORE_FLOOR, average
-from imaging.training.datamodule import Batch
+from imaging.training import release
 from imaging.training.errors import TrainingDataError
 from imaging.training.image_classifier import (
+    SCORE_FLOOR,
     ClassifierConfig,
     ClassifierTraining,
-    guidance_loss,
     run,
 )
 from imaging.training.metrics import ImageRecord, Interval, Thresholds, measure
@@ -119,34 +117,6 @@ def test_a_detector_that_learns_on_keeps_the_classifier(taught: tuple[Path, Path
     FractureEngine.load(tmp_path / "on", runtime="torch")
 
 
-def test_where_the_fracture_lies_can_be_told_as_well(
-    taught: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told: list[torch.Tensor] = []
-
-    def kept(logits: torch.Tensor, batch: Any) -> torch.Tensor:
-        told.append(guidance_loss(logits, batch))
-        return told[-1]
-
-    monkeypatch.setattr(image_classifier, "guidance_loss", kept)
-    model = detector(tmp_path / "model")
-    teach(taught[0], model, tmp_path / "out", config=replace(CONFIG, guidance=2.0))
-    assert len(told) == 4 and all(loss.requires_grad for loss in told)
-    one, other = (load_weights(folder / "image_classifier.safetensors")[0] for folder in (taught[1], model))
-    assert set(one) == set(other) and not all(torch.equal(one[name], other[name]) for name in one)
-
-
-def test_cells_with_a_fracture_are_wanted() -> None:
-    # A box of a tenth by a twentieth of the second image, in the third column and the second row of four.
-    batch = Batch(images=torch.zeros(2, 3, 32, 32), targets=torch.tensor([[1.0, 0, 0.6, 0.4, 0.1, 0.05]]))
-    wanted = torch.full((2, 4, 4), -20.0)
-    wanted[1, 1, 2] = 20.0
-    assert guidance_loss(wanted, batch) < 1e-6
-    assert guidance_loss(-wanted, batch) > 20.0
-    elsewhere = wanted.roll(1, dims=2)
-    assert guidance_loss(elsewhere, batch) > 5.0
-
-
 def test_heads_that_read_an_earlier_classifier_are_removed(taught: tuple[Path, Path], tmp_path: Path) -> None:
     model = shutil.copytree(taught[1], tmp_path / "model")
     document = json.loads((SHIPPED_WEIGHTS / "attributes.json").read_text())
@@ -159,57 +129,6 @@ def test_heads_that_read_an_earlier_classifier_are_removed(taught: tuple[Path, P
     assert any("removed" in line and "cds train fracture-type" in line for line in lines)
     assert not list(model.glob("attributes.*"))
     FractureEngine.load(model, runtime="torch")
-
-
-@pytest.fixture(scope="module")
-def members(taught: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Folders of two classifiers, taught apart; the first is the one of `taught`."""
-    root = tmp_path_factory.mktemp("members")
-    teach(taught[0], detector(root / "model"), root / "second", config=replace(CONFIG, seed=7))
-    return taught[1].parent / "out", root / "second"
-
-
-def test_the_mean_of_two_classifiers(taught: tuple[Path, Path], members: tuple[Path, Path], tmp_path: Path) -> None:
-    model = detector(tmp_path / "model")
-    assert average(taught[0], model, members, tmp_path / "out", report=silent) == model
-    name = "image_classifier.safetensors"
-    one, other, mean = (load_weights(folder / name)[0] for folder in (*members, model))
-    for key, value in mean.items():
-        torch.testing.assert_close(value, (one[key] + other[key]) / 2, atol=1e-3, rtol=2e-3)
-    manifest = read_manifest(model)
-    record = manifest.document["image_classifier"]["training"]
-    assert [member["training"]["config"]["seed"] for member in record["members"]] == [CONFIG.seed, 7]
-    assert "--of out --of second" in record["command"] and manifest.score_floor == SCORE_FLOOR
-    assert FractureEngine.load(model, runtime="torch").model_id == manifest.model_id
-
-
-def test_a_mean_of_what_does_not_belong_together_is_refused(
-    taught: tuple[Path, Path], members: tuple[Path, Path], tmp_path: Path
-) -> None:
-    model = detector(tmp_path / "model")
-    before = (model / "manifest.json").read_bytes()
-
-    def refused(*folders: Path, match: str) -> None:
-        with pytest.raises(TrainingDataError, match=match):
-            average(taught[0], model, folders, tmp_path / "out", report=silent)
-        assert (model / "manifest.json").read_bytes() == before and not (tmp_path / "out").exists()
-
-    def changed(name: str, change: dict[str, Any]) -> Path:
-        folder = shutil.copytree(members[1], tmp_path / name)
-        entry = json.loads((folder / "image_classifier.json").read_text())
-        entry["training"]["data"] |= change.pop("data", {})
-        (folder / "image_classifier.json").write_text(json.dumps(entry | change))
-        return folder
-
-    refused(members[0], match="at least two different")
-    refused(members[0], members[0], match="at least two different")
-    refused(members[0], tmp_path, match="no finished image classifier")
-    refused(members[0], changed("fold", {"data": {"held_out": {"split": "train", "folds": 5}}}), match="hold out")
-    refused(members[0], changed("data", {"data": {"n": 99}}), match="other data")
-    refused(members[0], changed("weight", {"weight": 0.5}), match="another weight")
-    damaged = changed("damaged", {})
-    (damaged / "image_classifier.safetensors").write_bytes(b"no weights")
-    refused(members[0], damaged, match="no image classifier that can be used")
 
 
 def test_what_cannot_be_taught_is_refused(taught: tuple[Path, Path], tmp_path: Path) -> None:
