@@ -120,6 +120,21 @@ def train_pair(
         make_pair(first, second, data, out, split_list=split_list, report=_note)
 
 
+@train_app.command("detector-mean")
+def train_detector_mean(
+    data: ImagesOption,
+    out: OutOption,
+    folders: Annotated[
+        list[Path], typer.Option("--of", exists=True, file_okay=False, help="Folder of a detector; repeat.")
+    ],
+) -> None:
+    """Average the weights of detectors that were taught on from one another."""
+    with failures_explained():
+        from imaging.training.soup import average
+
+        average(data, folders, out, report=_note)
+
+
 @train_app.command("image-classifier")
 def train_image_classifier(
     data: ImagesOption,

@@ -175,6 +175,10 @@ def fit(
     if flagged is not None:
         _fit_flags(flagged, settings, heads, answers)
         _keep(heads, FRACTURE, fit_fracture(flagged, unseen_by(engine, flagged), settings, outside=outside))
+        if FRACTURE in heads and HIP in tables:
+            alone = fit_fracture(tables[HIP], unseen_by(engine, tables[HIP]), settings)
+            if alone is not None:
+                heads[FRACTURE].metrics["hip_fitted_alone"] = alone.metrics[HIP]
     if not heads:
         raise TrainingDataError("no attribute could be learnt", "check that the label tables hold labels of both kinds")
     for name in (PATTERN, DISPLACED, LIMB, VIEW, HARDWARE, FRACTURE):

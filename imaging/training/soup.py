@@ -1,0 +1,125 @@
+"""The mean of several detectors' weights (model soup; Wortsman et al., ICML 2022, arXiv 2203.05482).
+
+Weights that were taught on from one another lie in one valley of the loss: their mean is a network again, and it keeps
+what each stage learned better than the last of them does, in the time of one.
+"""
+
+import json
+import shlex
+import shutil
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from imaging.errors import ModelFilesError
+from imaging.manifest import CLASSIFIER_KEY, MANIFEST_NAME, DetectorManifest, read_manifest
+from imaging.training.errors import TrainingDataError
+from imaging.training.release import CLASSIFIER_NAME, WEIGHTS_NAME, recorded_config, set_operation
+from imaging.yolov7.checkpoint import CheckpointError, load_weights, save_weights
+
+SHARED = ("classes", "preprocessing")
+Report = Callable[[str], None]
+
+
+def average(data: Path, folders: Sequence[Path], out: Path, *, report: Report = print) -> Path:
+    """Write a detector whose weights are the mean of several.
+
+    The first one's image classifier comes along. Operating points and calibration are set anew.
+
+    Args:
+        data: the data set they were trained on.
+        folders: of at least two single detectors of one graph, each taught on from an earlier one of them.
+        out: folder of the mean, made when it is not there.
+        report: receives progress lines.
+
+    Returns:
+        The folder `out`.
+
+    Raises:
+        TrainingDataError: they do not fit each other, or the data cannot be read.
+        ModelFilesError: a folder holds no detector that can be used.
+    """
+    manifests = [read_manifest(folder) for folder in folders]
+    _check_fit(manifests)
+    states = [_state(manifest) for manifest in manifests]
+    first = manifests[0]
+    out.mkdir(parents=True, exist_ok=True)
+    digest = save_weights(out / WEIGHTS_NAME, _mean(states), {"graph": first.graph})
+    named = " ".join(f"--of {shlex.quote(folder.name)}" for folder in folders)
+    command = f"cds train detector-mean --data {shlex.quote(data.resolve().name)} {named} --out {shlex.quote(out.name)}"
+    document = first.document | {
+        "weights": WEIGHTS_NAME,
+        "sha256": digest,
+        "training": first.document["training"]
+        | {
+            "created": datetime.now(UTC).date().isoformat(),
+            "command": command,
+            "config": _config(manifests),
+            "torch": torch.__version__.split("+")[0],
+            "start": {
+                "method": "mean of the weights of several detectors (arXiv 2203.05482)",
+                "members": [
+                    {"sha256": manifest.sha256, "training": manifest.document["training"]} for manifest in manifests
+                ],
+            },
+        },
+    }
+    for stale in ("evaluations", "development"):
+        document.pop(stale, None)
+    if first.image_classifier is not None:
+        partial = out / f"{CLASSIFIER_NAME}.partial"
+        shutil.copyfile(first.image_classifier.weights, partial)
+        partial.replace(out / CLASSIFIER_NAME)
+        document[CLASSIFIER_KEY] = document[CLASSIFIER_KEY] | {"weights": CLASSIFIER_NAME}
+    partial = out / f"{MANIFEST_NAME}.partial"
+    partial.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    partial.replace(out / MANIFEST_NAME)
+    return set_operation(out, data, report=report)
+
+
+def _check_fit(manifests: Sequence[DetectorManifest]) -> None:
+    if any(manifest.companion is not None for manifest in manifests):
+        raise TrainingDataError("a mean is made of single detectors", "give the folders of the single ones")
+    if len({manifest.sha256 for manifest in manifests}) < max(2, len(manifests)):
+        raise TrainingDataError("a mean needs at least two different detectors", "name each folder once with --of")
+    first = manifests[0]
+    for other in manifests[1:]:
+        alike = (other.graph, *(other.document[name] for name in SHARED))
+        if alike != (first.graph, *(first.document[name] for name in SHARED)):
+            raise TrainingDataError(
+                f"{other.name} differs from {first.name} in graph, classes or preprocessing",
+                "average detectors that were taught on from one another",
+            )
+        if recorded_config(other.document) != recorded_config(first.document):
+            raise TrainingDataError(
+                "the detectors held out different radiographs", "train them with the same split and development fold"
+            )
+
+
+def _state(manifest: DetectorManifest) -> dict[str, Tensor]:
+    try:
+        return load_weights(manifest.weights, sha256=manifest.sha256)[0]
+    except (CheckpointError, OSError) as error:
+        raise ModelFilesError(f"The detector's weights cannot be used: {error}") from error
+
+
+def _mean(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Of every floating-point tensor; counters and the like are the first one's."""
+    return {
+        name: torch.stack([state[name].float() for state in states]).mean(dim=0) if one.is_floating_point() else one
+        for name, one in states[0].items()
+    }
+
+
+def _config(manifests: Sequence[DetectorManifest]) -> dict[str, Any]:
+    """The first one's settings, with every further collection that any of them learned from."""
+    configs = [manifest.document["training"]["config"] for manifest in manifests]
+    further = {
+        name: sorted({one for config in configs for one in config.get(name) or ()})
+        for name in ("extra_data", "self_labelled")
+    }
+    return {**configs[0], **further}
