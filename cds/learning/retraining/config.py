@@ -25,7 +25,10 @@ FINE_TUNING: Final[Mapping[str, Any]] = {
     "validate_every": 1000,
     "early_stopping_patience": 1000,
     "hard_negatives": False,
+    # Only the mixed data: what the parent learned from beside its own, and who drew boxes there, lies elsewhere.
     "extra_data": (),
+    "self_labelled": (),
+    "teacher": None,
 }
 """How a fine-tuning differs from the training of its parent, which gives every other setting."""
 
@@ -118,5 +121,5 @@ class RetrainConfig:
             "start_from": str(start_from),
             "seed": self.seed,
         }
-        values["extra_data"] = tuple(values["extra_data"])
+        values |= {name: tuple(values[name]) for name in ("extra_data", "self_labelled")}
         return TrainingConfig(**values)

@@ -67,10 +67,16 @@ def evenly(samples: Sequence[LabelledRadiograph], limit: int | None) -> list[Lab
 
 
 def held_out(training: dict[str, Any] | None, config: TrainingConfig) -> bool:
-    """Whether a manifest's record of a training, and of every stage before it, held out the same radiographs."""
+    """Whether a manifest's record of a training, and of every stage before it, held out the same radiographs.
+
+    Of a mean of weights (`imaging.training.soup`) every member must have.
+    """
     if not training or not isinstance(training.get("config"), dict):
         return False
     stage = training["config"]
     same = all(stage.get(key) == getattr(config, key) for key in ("split", "folds", "development_fold", "split_list"))
     start = training.get("start")
-    return same and (held_out(start.get("training"), config) if isinstance(start, dict) else start is not None)
+    if not isinstance(start, dict):
+        return same and start is not None
+    earlier = start.get("members") or [start]
+    return same and all(held_out(one.get("training"), config) for one in earlier)

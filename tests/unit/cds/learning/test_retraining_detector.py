@@ -19,7 +19,7 @@ from cds.learning.retraining.config import RetrainConfig
 from cds.learning.retraining.detector import WORK_NAME, next_version, retrain_detector
 from cds.learning.retraining.errors import RetrainingError
 from imaging.engine import FractureEngine
-from imaging.manifest import MANIFEST_NAME, read_manifest
+from imaging.manifest import ACCURATE_WEIGHTS, MANIFEST_NAME, SHIPPED_WEIGHTS, read_manifest
 from imaging.training import release
 from imaging.training.metrics import ImageRecord, Interval, Thresholds, measure
 from tests.support.radiographs import write_fracatlas
@@ -187,6 +187,19 @@ def test_settings_that_are_not_free_or_unknown_are_refused(retrained: Retrained,
         RetrainConfig.read(settings)
     settings.write_text("replay_share: 0.7\ntraining: {epochs: 2}\n")
     assert RetrainConfig.read(settings) == RetrainConfig(replay_share=0.7, training={"epochs": 2})
+
+
+@pytest.mark.parametrize("shipped", [SHIPPED_WEIGHTS, ACCURATE_WEIGHTS])
+def test_a_retraining_learns_from_the_mixed_data_alone(shipped: Path, tmp_path: Path) -> None:
+    """Whatever the parent learned from beside its own data is not asked for again."""
+    training = read_manifest(shipped).document["training"]
+    settings = RetrainConfig().fine_tuning(
+        training["config"] | {"extra_data": ["web"], "self_labelled": ["web"], "teacher": "runs/pair"},
+        start_from=shipped,
+        split_list=tmp_path / "split.csv",
+    )
+    assert settings.extra_data == settings.self_labelled == () and settings.teacher is None
+    assert settings.hard_negatives is False
 
 
 def test_versions_count_up() -> None:

@@ -124,6 +124,9 @@ def test_only_a_record_that_held_the_images_out_at_every_stage_counts() -> None:
     assert held_out({"config": stage, "start": {"sha256": "0", "training": first}}, config)
     leaked = {"config": stage | {"development_fold": 3}, "start": "ImageNet"}
     assert not held_out({"config": stage, "start": {"sha256": "0", "training": leaked}}, config)
+    both = [{"sha256": "0", "training": first}, {"sha256": "1", "training": first}]
+    assert held_out({"config": stage, "start": {"members": both}}, config)
+    assert not held_out({"config": stage, "start": {"members": [both[0], {"training": leaked}]}}, config)
     assert not held_out({"config": stage}, config)
     assert not held_out(None, config)
 
