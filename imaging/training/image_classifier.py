@@ -22,7 +22,7 @@ from imaging.training.fitting import fit
 from imaging.training.memory import keep_freed_memory
 from imaging.training.module import WeightAverage, with_cosine
 from imaging.training.precision import resolve
-from imaging.training.release import CLASSIFIER_NAME, recorded_config, set_operation
+from imaging.training.release import CLASSIFIER_NAME, recorded_config, set_operation, write_document
 from imaging.training.stale_heads import drop_stale_heads
 from imaging.training.train import check_trainable, imagenet_state, learn_and_development
 from imaging.yolov7.checkpoint import save_weights
@@ -209,9 +209,7 @@ def attach(
         },
     }
     document["suppression"]["score_floor"] = SCORE_FLOOR
-    partial = model / f"{MANIFEST_NAME}.partial"
-    partial.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    partial.replace(model / MANIFEST_NAME)
+    write_document(model, document)
 
 
 def _data(learn: Sequence[LabelledRadiograph], side: int, config: ClassifierConfig) -> FractureDataModule:

@@ -1,15 +1,20 @@
 """Two released detectors to one pair, with operating points and a calibration of its own."""
 
-import json
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from imaging.manifest import CLASSIFIER_KEY, MANIFEST_NAME, DetectorManifest, read_manifest
+from imaging.manifest import CLASSIFIER_KEY, DetectorManifest, read_manifest
 from imaging.training.errors import TrainingDataError
-from imaging.training.release import CLASSIFIER_NAME, WEIGHTS_NAME, recorded_config, set_operation
+from imaging.training.release import (
+    CLASSIFIER_NAME,
+    WEIGHTS_NAME,
+    copy_whole,
+    recorded_config,
+    set_operation,
+    write_document,
+)
 from imaging.training.stale_heads import drop_stale_heads
 
 KEPT = ("classes", "preprocessing", "suppression", "intended_use")
@@ -47,19 +52,13 @@ def make_pair(
             "a pair must lie inside the folder of its first detector", f"give --out {first.name}/accurate, for instance"
         )
     out.mkdir(parents=True, exist_ok=True)
-    _copy(other.weights, out / WEIGHTS_NAME)
+    copy_whole(other.weights, out / WEIGHTS_NAME)
     if other.image_classifier is not None:
-        _copy(other.image_classifier.weights, out / CLASSIFIER_NAME)
+        copy_whole(other.image_classifier.weights, out / CLASSIFIER_NAME)
     document = _document(one, other, out)
-    (out / MANIFEST_NAME).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    write_document(out, document)
     drop_stale_heads(out, report)
     return set_operation(out, data, split_list=split_list, report=report)
-
-
-def _copy(source: Path, target: Path) -> None:
-    partial = target.with_name(f"{target.name}.partial")
-    shutil.copyfile(source, partial)
-    partial.replace(target)
 
 
 def _check_fit(one: DetectorManifest, other: DetectorManifest) -> None:

@@ -18,7 +18,7 @@ from imaging.bone_age.manifest import read_manifest as read_hands
 from imaging.calibration import CALIBRATION_KEY
 from imaging.engine import FractureEngine
 from imaging.labels import DETECTOR_CLASSES
-from imaging.manifest import CLASSIFIER_KEY, MANIFEST_NAME, read_manifest
+from imaging.manifest import CLASSIFIER_KEY, MANIFEST_NAME, DetectorManifest, read_manifest
 from imaging.preprocess import PREPROCESSING_ID
 from imaging.training.calibration import fit_calibration
 from imaging.training.datasets import Collection, LabelledRadiograph
@@ -94,24 +94,28 @@ def write_release(
     document = _document(config, collection, digest)
     if further:
         document["training"]["data"]["further"] = [one.as_entry() for one in further]
-    _keep_classifier(config, out, document)
-    _write(out, document)
+    if config.start_from is not None:
+        keep_classifier(read_manifest(Path(config.start_from)), out, document)
+    write_document(out, document)
     records, _ = records_of(
         Collection(name=collection.name, samples=tuple(development)), FractureEngine.load(out), report=report
     )
     _set_operation(document, collection, records, report)
-    _write(out, document)
+    write_document(out, document)
     return out
 
 
-def _keep_classifier(config: "TrainingConfig", out: Path, document: dict[str, Any]) -> None:
-    """Copy the image classifier of the detector that this one started from: it judges radiographs, not boxes."""
-    earlier = None if config.start_from is None else read_manifest(Path(config.start_from))
-    if earlier is None or earlier.image_classifier is None:
+def keep_classifier(earlier: DetectorManifest, out: Path, document: dict[str, Any]) -> None:
+    """Copy the image classifier of the detector that this one came from, if any: it judges radiographs, not boxes.
+
+    Args:
+        earlier: the detector it came from.
+        out: folder of this one.
+        document: its manifest, which gets the entry and the score floor that belongs to it.
+    """
+    if earlier.image_classifier is None:
         return
-    partial = out / f"{CLASSIFIER_NAME}.partial"
-    shutil.copyfile(earlier.image_classifier.weights, partial)
-    partial.replace(out / CLASSIFIER_NAME)
+    copy_whole(earlier.image_classifier.weights, out / CLASSIFIER_NAME)
     document[CLASSIFIER_KEY] = earlier.document[CLASSIFIER_KEY] | {"weights": CLASSIFIER_NAME}
     document["suppression"]["score_floor"] = earlier.score_floor
 
@@ -144,7 +148,7 @@ def set_operation(
     collection, _, development = learn_and_development(data, config, report=report)
     records, _ = records_of(Collection(name=collection.name, samples=tuple(development)), engine, report=report)
     _set_operation(document, collection, records, report)
-    _write(folder, document)
+    write_document(folder, document)
     return folder
 
 
@@ -233,10 +237,18 @@ def record_validation(folder: Path, result: dict[str, Any], words: str) -> None:
             figures[kind] = one["value"]
             figures[f"{kind}_low"] = round(lower_bound(round(one["value"] * counts[kind]), counts[kind]), 4)
         figures["measured_on"] = name
-    _write(folder, document)
+    write_document(folder, document)
 
 
-def _write(folder: Path, document: dict[str, Any]) -> None:
+def copy_whole(source: Path, target: Path) -> None:
+    """Copy a file so that `target` is never half of it."""
+    partial = target.with_name(f"{target.name}.partial")
+    shutil.copyfile(source, partial)
+    partial.replace(target)
+
+
+def write_document(folder: Path, document: dict[str, Any]) -> None:
+    """Write a detector's manifest, whole or not at all."""
     partial = folder / f"{MANIFEST_NAME}.partial"
     partial.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     partial.replace(folder / MANIFEST_NAME)

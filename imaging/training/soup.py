@@ -1,12 +1,11 @@
 """The mean of several detectors' weights (model soup; Wortsman et al., ICML 2022, arXiv 2203.05482).
 
-Weights that were taught on from one another lie in one valley of the loss: their mean is a network again, and it keeps
-what each stage learned better than the last of them does, in the time of one.
+Weights that were taught on from one another mostly lie in one valley of the loss, so that their mean is a network
+again, in the time of one. Whether it is better than its members must be measured each time: MODEL_CARD.md has means
+that were, and means that were not.
 """
 
-import json
 import shlex
-import shutil
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,12 +15,20 @@ import torch
 from torch import Tensor
 
 from imaging.errors import ModelFilesError
-from imaging.manifest import CLASSIFIER_KEY, MANIFEST_NAME, DetectorManifest, read_manifest
+from imaging.manifest import DetectorManifest, read_manifest
 from imaging.training.errors import TrainingDataError
-from imaging.training.release import CLASSIFIER_NAME, WEIGHTS_NAME, recorded_config, set_operation
+from imaging.training.release import (
+    WEIGHTS_NAME,
+    keep_classifier,
+    recorded_config,
+    set_operation,
+    write_document,
+)
 from imaging.yolov7.checkpoint import CheckpointError, load_weights, save_weights
 
 SHARED = ("classes", "preprocessing")
+COMMON = ("graph", "image_size", "split", "folds", "development_fold", "split_list", "development_split")
+"""Settings that all members share; rates, epochs and seeds are each member's own and stay in its record."""
 Report = Callable[[str], None]
 
 
@@ -54,12 +61,12 @@ def average(data: Path, folders: Sequence[Path], out: Path, *, report: Report = 
     document = first.document | {
         "weights": WEIGHTS_NAME,
         "sha256": digest,
-        "training": first.document["training"]
-        | {
+        "training": {
             "created": datetime.now(UTC).date().isoformat(),
             "command": command,
             "config": _config(manifests),
             "torch": torch.__version__.split("+")[0],
+            "data": first.document["training"].get("data"),
             "start": {
                 "method": "mean of the weights of several detectors (arXiv 2203.05482)",
                 "members": [
@@ -70,14 +77,8 @@ def average(data: Path, folders: Sequence[Path], out: Path, *, report: Report = 
     }
     for stale in ("evaluations", "development"):
         document.pop(stale, None)
-    if first.image_classifier is not None:
-        partial = out / f"{CLASSIFIER_NAME}.partial"
-        shutil.copyfile(first.image_classifier.weights, partial)
-        partial.replace(out / CLASSIFIER_NAME)
-        document[CLASSIFIER_KEY] = document[CLASSIFIER_KEY] | {"weights": CLASSIFIER_NAME}
-    partial = out / f"{MANIFEST_NAME}.partial"
-    partial.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    partial.replace(out / MANIFEST_NAME)
+    keep_classifier(first, out, document)
+    write_document(out, document)
     return set_operation(out, data, report=report)
 
 
@@ -116,10 +117,10 @@ def _mean(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def _config(manifests: Sequence[DetectorManifest]) -> dict[str, Any]:
-    """The first one's settings, with every further collection that any of them learned from."""
+    """What the members share: graph, canvas and what was held out; and every further collection any learned from."""
     configs = [manifest.document["training"]["config"] for manifest in manifests]
     further = {
         name: sorted({one for config in configs for one in config.get(name) or ()})
         for name in ("extra_data", "self_labelled")
     }
-    return {**configs[0], **further}
+    return {name: configs[0][name] for name in COMMON if name in configs[0]} | further

@@ -8,25 +8,20 @@ from imaging.errors import ModelFilesError
 from imaging.manifest import PAIR_MARK, read_manifest
 
 
-def drop_stale_heads(folder: Path, report: Callable[[str], None]) -> bool:
+def drop_stale_heads(folder: Path, report: Callable[[str], None]) -> None:
     """Remove the attribute heads of a model's folder when they read weights that the model no longer has.
 
     Args:
         folder: of the model, its manifest already the new one.
         report: receives one line when heads were removed.
-
-    Returns:
-        Whether heads were removed.
     """
     try:
         heads = read_attribute_manifest(folder)
     except ModelFilesError:
-        return False
-    if heads is None or set(heads.detector_sha256.split(PAIR_MARK)) <= set(
-        read_manifest(folder).digest.split(PAIR_MARK)
-    ):
-        return False
+        return
+    there = set(read_manifest(folder).digest.split(PAIR_MARK))
+    if heads is None or set(heads.detector_sha256.split(PAIR_MARK)) <= there:
+        return
     (folder / ATTRIBUTES_NAME).unlink()
     heads.weights.unlink(missing_ok=True)
     report("the attribute heads of the earlier weights are removed: fit new ones with `cds train fracture-type`")
-    return True

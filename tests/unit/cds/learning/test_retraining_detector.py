@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,28 +20,16 @@ from cds.learning.retraining.detector import WORK_NAME, next_version, retrain_de
 from cds.learning.retraining.errors import RetrainingError
 from imaging.engine import FractureEngine
 from imaging.manifest import ACCURATE_WEIGHTS, MANIFEST_NAME, SHIPPED_WEIGHTS, read_manifest
-from imaging.training import release
-from imaging.training.metrics import ImageRecord, Interval, Thresholds, measure
 from tests.support.radiographs import write_fracatlas
 from tests.support.retraining import TINY, sign, write_feedback, write_parent
+
+pytestmark = pytest.mark.usefixtures("few_resamples")
 
 CONFIG = RetrainConfig(replay_share=0.5, held_out_share=0.25, training=TINY)
 
 
 def silent(_: str) -> None:
     """Report nothing."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_resamples() -> Iterator[None]:
-    """A training measures itself with 1,000 bootstrap resamples; a few will do here."""
-
-    def quick(records: Sequence[ImageRecord], thresholds: Thresholds, *, rounds: int = 5) -> dict[str, Interval]:
-        return measure(records, thresholds, rounds=min(rounds, 5))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(release, "measure", quick)
-        yield
 
 
 class Retrained:

@@ -2,10 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -13,29 +10,17 @@ import torch
 from imaging.engine import FractureEngine
 from imaging.errors import ModelFilesError
 from imaging.manifest import read_manifest
-from imaging.training import release
 from imaging.training.errors import TrainingDataError
-from imaging.training.metrics import ImageRecord, Interval, Thresholds, measure
 from imaging.training.soup import average
 from imaging.yolov7.checkpoint import load_weights
-from tests.support.radiographs import write_classifier, write_fracatlas, write_weights
-from tests.support.trainings import TINY
+from tests.support.radiographs import write_classifier, write_fracatlas
+from tests.support.trainings import untrained_detector
+
+pytestmark = pytest.mark.usefixtures("few_resamples")
 
 
 def silent(_: str) -> None:
     """Report nothing."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_resamples() -> Iterator[None]:
-    """A model measures itself with 1,000 bootstrap resamples; a few will do here."""
-
-    def quick(records: Sequence[ImageRecord], thresholds: Thresholds, *, rounds: int = 5) -> dict[str, Interval]:
-        return measure(records, thresholds, rounds=min(rounds, 5))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(release, "measure", quick)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -44,18 +29,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_fracatlas(tmp_path_factory.mktemp("soup") / "fa")
 
 
-def detector(folder: Path, *, seed: int, **changes: Any) -> Path:
-    """A random detector that says which radiographs it held out; `changes` are settings of its training."""
-    path = write_weights(folder, image_size=96, seed=seed) / "manifest.json"
-    document = json.loads(path.read_text())
-    document["training"] = {"config": asdict(replace(TINY, **changes))}
-    path.write_text(json.dumps(document))
-    return folder
-
-
 def test_the_mean_is_a_detector_of_its_own(data: Path, tmp_path: Path) -> None:
-    first = write_classifier(detector(tmp_path / "first", seed=1))
-    second = detector(tmp_path / "second", seed=2, extra_data=("hip",))
+    first = write_classifier(untrained_detector(tmp_path / "first", seed=1))
+    second = untrained_detector(tmp_path / "second", seed=2, extra_data=("hip",))
     out = average(data, [first, second], tmp_path / "mean", report=silent)
     one, other, mean = (load_weights(folder / "detector.safetensors")[0] for folder in (first, second, out))
     for name, value in mean.items():
@@ -73,7 +49,7 @@ def test_the_mean_is_a_detector_of_its_own(data: Path, tmp_path: Path) -> None:
 
 
 def test_detectors_that_do_not_belong_together_are_refused(data: Path, tmp_path: Path) -> None:
-    first, second = detector(tmp_path / "first", seed=1), detector(tmp_path / "second", seed=2)
+    first, second = untrained_detector(tmp_path / "first", seed=1), untrained_detector(tmp_path / "second", seed=2)
     out = tmp_path / "mean"
 
     def refused(*folders: Path, match: str) -> None:
@@ -83,8 +59,8 @@ def test_detectors_that_do_not_belong_together_are_refused(data: Path, tmp_path:
 
     refused(first, match="at least two different")
     refused(first, first, match="at least two different")
-    refused(first, detector(tmp_path / "fold", seed=3, development_fold=1), match="held out different")
-    other = detector(tmp_path / "other", seed=3)
+    refused(first, untrained_detector(tmp_path / "fold", seed=3, development_fold=1), match="held out different")
+    other = untrained_detector(tmp_path / "other", seed=3)
     document = json.loads((other / "manifest.json").read_text())
     document["preprocessing"]["image_size"] = 128
     (other / "manifest.json").write_text(json.dumps(document))

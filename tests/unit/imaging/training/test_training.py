@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -11,11 +10,10 @@ import torch
 
 from imaging.engine import FractureEngine
 from imaging.manifest import read_manifest
-from imaging.training import evaluate, mining, release
+from imaging.training import evaluate, mining
 from imaging.training.datamodule import FractureDataModule
 from imaging.training.datasets import read_collection
 from imaging.training.errors import TrainingDataError
-from imaging.training.metrics import ImageRecord, Interval, Thresholds, measure
 from imaging.training.module import FractureDetector, WeightAverage
 from imaging.training.release import record_validation, set_operation
 from imaging.training.splits import REST, plan_splits, shares_of, write_list
@@ -25,18 +23,7 @@ from imaging.yolov7.graphs import YOLOV7_TINY
 from tests.support.radiographs import write_fracatlas, write_weights
 from tests.support.trainings import TINY
 
-
-@pytest.fixture(scope="module", autouse=True)
-def few_resamples() -> Iterator[None]:
-    """A training measures itself with 1,000 bootstrap resamples; a few will do here."""
-
-    def quick(records: Sequence[ImageRecord], thresholds: Thresholds, *, rounds: int = 5) -> dict[str, Interval]:
-        return measure(records, thresholds, rounds=min(rounds, 5))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(release, "measure", quick)
-        patch.setattr(evaluate, "measure", quick)
-        yield
+pytestmark = pytest.mark.usefixtures("few_resamples")
 
 
 @pytest.fixture(scope="module")
