@@ -27,8 +27,6 @@ from imaging.training.release import (
 from imaging.yolov7.checkpoint import CheckpointError, load_weights, save_weights
 
 SHARED = ("classes", "preprocessing")
-COMMON = ("graph", "image_size", "split", "folds", "development_fold", "split_list", "development_split")
-"""Settings that all members share; rates, epochs and seeds are each member's own and stay in its record."""
 Report = Callable[[str], None]
 
 
@@ -117,10 +115,14 @@ def _mean(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def _config(manifests: Sequence[DetectorManifest]) -> dict[str, Any]:
-    """What the members share: graph, canvas and what was held out; and every further collection any learned from."""
+    """The settings that all members share, from which a retraining goes on; others are each member's own and stay in
+    its record. And every further collection that any of them learned from.
+    """
     configs = [manifest.document["training"]["config"] for manifest in manifests]
     further = {
         name: sorted({one for config in configs for one in config.get(name) or ()})
         for name in ("extra_data", "self_labelled")
     }
-    return {name: configs[0][name] for name in COMMON if name in configs[0]} | further
+    return {
+        name: value for name, value in configs[0].items() if all(config.get(name) == value for config in configs)
+    } | further

@@ -14,7 +14,7 @@ from imaging.training.errors import TrainingDataError
 from imaging.training.soup import average
 from imaging.yolov7.checkpoint import load_weights
 from tests.support.radiographs import write_classifier, write_fracatlas
-from tests.support.trainings import untrained_detector
+from tests.support.trainings import TINY, untrained_detector
 
 pytestmark = pytest.mark.usefixtures("few_resamples")
 
@@ -31,7 +31,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_mean_is_a_detector_of_its_own(data: Path, tmp_path: Path) -> None:
     first = write_classifier(untrained_detector(tmp_path / "first", seed=1))
-    second = untrained_detector(tmp_path / "second", seed=2, extra_data=("hip",))
+    second = untrained_detector(tmp_path / "second", seed=2, extra_data=("hip",), epochs=9)
     out = average(data, [first, second], tmp_path / "mean", report=silent)
     one, other, mean = (load_weights(folder / "detector.safetensors")[0] for folder in (first, second, out))
     for name, value in mean.items():
@@ -44,6 +44,7 @@ def test_the_mean_is_a_detector_of_its_own(data: Path, tmp_path: Path) -> None:
         read_manifest(folder).sha256 for folder in (first, second)
     ]
     assert record["config"]["extra_data"] == ["hip"] and manifest.document["development"]["n"] == 4
+    assert record["config"]["crop_size"] == TINY.crop_size and "epochs" not in record["config"]
     assert record["command"] == "cds train detector-mean --data fa --of first --of second --out mean"
     assert FractureEngine.load(out, runtime="torch").model_id == manifest.model_id
 
