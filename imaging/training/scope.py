@@ -46,7 +46,7 @@ RULE_STRENGTH = 0.1
 FOLDS = 5
 REAL_COPIES = 2
 """A real picture outside the scope counts this many drawn ones."""
-TURNS = 8
+TURNS = 2
 """Every so many in-scope radiographs are shown turned or cropped as well, to be told that these are in scope too."""
 
 Pixels = NDArray[np.float32]

@@ -178,8 +178,8 @@ def test_blanks_and_pages_never_drawn_before_are_refused(engine: FractureEngine,
 @pytest.mark.parametrize("limb", list(Limb))
 def test_drawn_limbs_are_judged(engine: FractureEngine, limb: Limb) -> None:
     pixels = make_phantom(random_spec(5, limb=limb), seed=5).pixels
-    for seen in (pixels, pixels[:, ::-1]):
-        assert call(engine, seen) is not FractureCall.CANNOT_JUDGE
+    for turned in (pixels, np.rot90(pixels), pixels[:, ::-1]):
+        assert call(engine, turned) is not FractureCall.CANNOT_JUDGE
 
 
 @requires_shared
