@@ -22,6 +22,7 @@ from imaging.training.fitting import fit
 from imaging.training.memory import keep_freed_memory
 from imaging.training.module import WeightAverage, with_cosine
 from imaging.training.precision import resolve
+from imaging.training.pretraining import hand_backbone, words_for
 from imaging.training.release import CLASSIFIER_NAME, recorded_config, set_operation, write_document
 from imaging.training.stale_heads import drop_stale_heads
 from imaging.training.train import check_trainable, imagenet_state, learn_and_development
@@ -47,6 +48,8 @@ class ClassifierConfig:
     backbone_learning_rate: float = 3e-4
     weight_decay: float = 0.005
     frozen_blocks: int = 3
+    backbone_from: str | None = None
+    """Folder of skeletal age networks (`cds train bone-age`) whose backbone it starts from; else ImageNet's."""
     average_decay: float = 0.9985
     weight: float = 0.75
     """Factor on the log odds that lower the detector's; at least 0."""
@@ -162,10 +165,7 @@ def run(
     collection, learn, _ = learn_and_development(data, recorded_config(manifest.document), report=report)
     check_trainable(learn)
     report(f"{len(learn)} radiographs to learn from")
-    backbone = EfficientNetLite0()
-    backbone.load_state_dict(fold_imagenet_state(imagenet_state()))
-    backbone.freeze_slow_parts(config.frozen_blocks)
-    module = ClassifierTraining(ImageClassifier(backbone, weight=config.weight), config)
+    module = ClassifierTraining(ImageClassifier(_backbone(config), weight=config.weight), config)
     average = WeightAverage(config.average_decay)
     data_module = _data(learn, manifest.image_size, config)
     trainer = fit(
@@ -203,13 +203,23 @@ def attach(
         "training": {
             "command": f"cds train image-classifier --data {shlex.quote(collection.name)} --model MODEL --out OUT",
             "config": asdict(config),
-            "start": "ImageNet weights of EfficientNet-Lite0 (Apache-2.0) in the backbone, the rest random",
+            "start": words_for(Path(config.backbone_from))
+            if config.backbone_from
+            else "ImageNet weights of EfficientNet-Lite0 (Apache-2.0) in the backbone, the rest random",
             "torch": torch.__version__.split("+")[0],
             "data": {"name": collection.name, "n": learned_from, "sha256": collection.digest()},
         },
     }
     document["suppression"]["score_floor"] = SCORE_FLOOR
     write_document(model, document)
+
+
+def _backbone(config: ClassifierConfig) -> EfficientNetLite0:
+    backbone = EfficientNetLite0()
+    hands = config.backbone_from
+    backbone.load_state_dict(hand_backbone(Path(hands)) if hands else fold_imagenet_state(imagenet_state()))
+    backbone.freeze_slow_parts(config.frozen_blocks)
+    return backbone
 
 
 def _data(learn: Sequence[LabelledRadiograph], side: int, config: ClassifierConfig) -> FractureDataModule:

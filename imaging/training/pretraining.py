@@ -1,4 +1,4 @@
-"""A detector's backbone from a network that learned another task on radiographs."""
+"""A backbone for a detector or an image classifier from a network that learned another task on radiographs."""
 
 from pathlib import Path
 
@@ -35,3 +35,8 @@ def hand_backbone(folder: Path) -> dict[str, Tensor]:
     prefix = f"{network_key(manifest.folds[0], 0)}.{BACKBONE}"
     weights, _ = load_weights(manifest.weights, sha256=manifest.sha256)
     return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+
+
+def words_for(folder: Path) -> str:
+    """What a manifest says of weights that start from there."""
+    return f"backbone of the skeletal age networks {read_manifest(folder).model_id}, the rest random"

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from imaging.bone_age.manifest import read_manifest as read_hands
 from imaging.calibration import CALIBRATION_KEY
 from imaging.engine import FractureEngine
 from imaging.labels import DETECTOR_CLASSES
@@ -26,6 +25,7 @@ from imaging.training.errors import TrainingDataError
 from imaging.training.evaluate import as_table, records_of
 from imaging.training.metrics import ImageRecord, Thresholds, measure
 from imaging.training.operating_points import GUARANTEE, ChosenPoint, choose_points, lower_bound
+from imaging.training.pretraining import words_for
 from imaging.yolov7.checkpoint import save_weights
 
 if TYPE_CHECKING:
@@ -304,8 +304,7 @@ def start_of(config: "TrainingConfig") -> str | dict[str, Any]:
         earlier = read_manifest(Path(config.start_from))
         return {"sha256": earlier.sha256, "training": earlier.document["training"]}
     if config.backbone_from is not None:
-        hands = read_hands(Path(config.backbone_from))
-        return f"backbone of the skeletal age networks {hands.model_id}, the rest random"
+        return words_for(Path(config.backbone_from))
     backbone = config.graph.rpartition("-")[2]
     if backbone in ("lite0", "lite2"):
         return f"ImageNet weights of EfficientNet-{backbone.capitalize()} (Apache-2.0) in the backbone, the rest random"

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 import torch
 
+from imaging.bone_age.manifest import SHIPPED_BONE_AGE
 from imaging.engine import FractureEngine
 from imaging.errors import ModelFilesError
 from imaging.manifest import SHIPPED_WEIGHTS, read_manifest
 from imaging.training.errors import TrainingDataError
 from imaging.training.image_classifier import SCORE_FLOOR, ClassifierConfig, ClassifierTraining, run
+from imaging.training.pretraining import hand_backbone, words_for
 from imaging.training.stale_heads import drop_stale_heads
 from imaging.training.train import run as train_detector
 from imaging.yolov7.checkpoint import load_weights
@@ -128,3 +130,18 @@ def test_settings_from_a_file(tmp_path: Path) -> None:
     path.write_text("epochz: 3\n")
     with pytest.raises(TrainingDataError, match="epochz"):
         ClassifierConfig.read(path)
+
+
+def test_it_may_start_from_the_skeletal_age_networks(taught: tuple[Path, Path], tmp_path: Path) -> None:
+    """Its frozen first blocks are theirs, and the manifest names them."""
+    model = untrained_detector(tmp_path / "model")
+    config = replace(CONFIG, epochs=1, backbone_from=str(SHIPPED_BONE_AGE))
+    teach(taught[0], model, tmp_path / "out", config=config)
+    hands = hand_backbone(SHIPPED_BONE_AGE)
+    weights = load_weights(model / "image_classifier.safetensors")[0]
+    first = next(iter(hands))
+    assert torch.equal(weights[f"backbone.{first}"], hands[first])
+    start = read_manifest(model).document["image_classifier"]["training"]["start"]
+    assert start == words_for(SHIPPED_BONE_AGE) and "skeletal age" in start
+    with pytest.raises(TrainingDataError, match="no skeletal age weights"):
+        teach(taught[0], model, tmp_path / "out", config=replace(config, backbone_from="nowhere"))
