@@ -30,6 +30,9 @@ TFLITE_INT8_OPERATIONS: Final = (
 )
 _BODY: Final = r"^(?!.*imaging\.yolov7\.head\.)(?=.*imaging\.yolov7\.network\.)"
 """Operations of the network without its head, by the names of modules that litert-torch leaves in the file."""
+_BACKBONE: Final = r"(?=.*imaging\.yolov7\.efficientnet_lite\.)"
+_BESIDE: Final = r"(?!.*imaging\.yolov7\.efficientnet_lite\.)"
+"""Within the body: EfficientNet-Lite backbones, whose activations end at 6, and what has leaky ReLU."""
 
 Canvases = Sequence[NDArray[np.float32]]
 
@@ -207,7 +210,11 @@ def write_openvino(network: EdgeNetwork, size: int, calibration: Canvases | None
 
 
 def write_tflite(network: EdgeNetwork, size: int, calibration: Canvases | None) -> Written:
-    """TFLite through litert-torch; int8 by the AI Edge quantiser, activations signed, weights per channel."""
+    """TFLite through litert-torch; int8 by the AI Edge quantiser, activations signed, weights per channel.
+
+    Only backbones get fixed ranges; convolutions beside them take theirs from each radiograph. With fixed ranges all
+    over, the shipped detector loses .060 of AP50 on 297 held-out radiographs (33 fractured), .043 by the neck alone.
+    """
     import litert_torch
     from ai_edge_litert.interpreter import Interpreter
 
@@ -233,13 +240,17 @@ def _quantise_tflite(path: Path, signature: str, entry: str, calibration: Canvas
 
     recipe = RecipeManager()
     for operation in TFLITE_INT8_OPERATIONS:
-        recipe.add_static_config(_BODY, TFLOperationName[operation], activation_num_bits=8, weight_num_bits=8)
+        recipe.add_static_config(
+            _BODY + _BACKBONE, TFLOperationName[operation], activation_num_bits=8, weight_num_bits=8
+        )
+    recipe.add_dynamic_config(_BODY + _BESIDE, TFLOperationName.CONV_2D, num_bits=8)
     # The quantiser's own moving average forgets the brightest radiographs and then cuts off what they need.
     ranges = calibrator.Calibrator(str(path), num_threads=1, qsv_update_func=min_max_update)
     ranges.calibrate({signature: [{entry: canvas} for canvas in calibration]}, recipe)
     work = quantizer.Quantizer(str(path), recipe.get_quantization_recipe())
     data = bytes(work.quantize(ranges.get_model_qsvs()).quantized_model)
     return data, {
-        "method": "AI Edge quantiser, static int8 activations, int8 weights per channel, ranges by minimum and maximum",
-        "in_float": "last convolution of each level, decoding and leaky ReLU, which the quantiser does not know",
+        "method": "AI Edge quantiser, int8 weights per channel, int8 activations; their ranges by minimum and maximum "
+        "of training radiographs in backbones, of the radiograph at hand in the neck's convolutions",
+        "in_float": "last convolution of each level, decoding, and in the neck everything but convolutions",
     }
