@@ -118,10 +118,18 @@ def test_int8_exports(edge_format: EdgeFormat, model_folder: Path, labelled: Pat
 
 @requires_edge
 def test_tflite_exports(model_folder: Path, labelled: Path, image: Path, tmp_path: Path) -> None:
-    for int8 in (False, True):
-        out = tmp_path / str(int8)
-        export = export_detector(EdgeFormat.TFLITE, out, model=model_folder, data=labelled, int8=int8)
-        check_export(export, model_folder, image)
+    export = export_detector(EdgeFormat.TFLITE, tmp_path, model=model_folder, data=labelled)
+    check_export(export, model_folder, image)
+
+
+@requires_edge
+def test_tflite_int8_exports(model_folder: Path, labelled: Path, image: Path, tmp_path: Path) -> None:
+    """Backbones with fixed ranges, the rest with those of the radiograph: weights of both are integers."""
+    beside = write_classifier(shutil.copytree(model_folder, tmp_path / "model"), log_odds=-0.5)
+    export = export_detector(EdgeFormat.TFLITE, tmp_path / "out", model=beside, data=labelled, int8=True)
+    check_export(export, beside, image)
+    parameters = sum(value.numel() for value in load_network(read_manifest(beside)).state_dict().values())
+    assert export.model.stat().st_size < 1.6 * parameters
 
 
 def test_an_export_without_radiographs_is_checked_on_synthetic_limbs(model_folder: Path, tmp_path: Path) -> None:
