@@ -13,7 +13,7 @@ from torch import Tensor
 
 from imaging.attributes.model import AttributeModel
 from imaging.attributes.pixel_statistics import pixel_statistics
-from imaging.attributes.pooling import pool_image, pool_statistics
+from imaging.attributes.pooling import pool_image, pool_pattern_statistics, pool_statistics
 from imaging.attributes.scope import ScopeModel
 from imaging.calibration import ScoreKind
 from imaging.decision import TOLD_SHARE, decide
@@ -34,7 +34,7 @@ from imaging.results import (
     Measurement,
     PatternEstimate,
 )
-from imaging.runtime import Prediction, Runtime, RuntimeName, load_runtime
+from imaging.runtime import ModuleRuntime, Prediction, Runtime, RuntimeName, load_module, load_runtime
 from imaging.runtime.flip import FlipAveraged
 from imaging.yolov7.checkpoint import CheckpointError
 from imaging.yolov7.graphs import GRAPHS, STRIDES
@@ -63,6 +63,8 @@ class Look:
     """From the prepared radiograph to the canvas and back."""
     to_prepared: Tensor
     """[4]: factors from pixels of the radiograph to those of the prepared one."""
+    canvas: Tensor
+    """[1, 3, S, S] in 0..1: what the network saw."""
 
     @property
     def features(self) -> Maps:
@@ -92,6 +94,7 @@ class FractureEngine:
         second: what runs the second detector of a pair.
         attributes: reads pattern, limb, views and hardware from the same pass; None leaves them out.
         scope: tells radiographs of limbs from other pictures; None leaves that unchecked, with a warning.
+        pattern_network: what `AttributeModel.load_pattern_network` gives, loaded; needed where it gives one.
     """
 
     def __init__(
@@ -102,12 +105,14 @@ class FractureEngine:
         second: Runtime | None = None,
         attributes: AttributeModel | None = None,
         scope: ScopeModel | None = None,
+        pattern_network: ModuleRuntime | None = None,
     ) -> None:
         self.manifest = manifest
         self.runtime = runtime
         self.second = second
         self.attributes = attributes
         self.scope = scope
+        self.pattern_network = pattern_network
 
     @classmethod
     def load(
@@ -139,15 +144,19 @@ class FractureEngine:
             attributes = AttributeModel.of(manifest)
             scope = ScopeModel.load(manifest.heads, manifest.sha256)
         second: Runtime | None = None
+        reader: ModuleRuntime | None = None
         try:
             network = load_runtime(manifest, RuntimeName(runtime), threads=threads)
             if manifest.companion is not None:
                 second = load_runtime(manifest.companion, RuntimeName(runtime), threads=threads)
         except (CheckpointError, OSError) as error:
             raise ModelFilesError(f"The detector's weights cannot be used: {error}") from error
+        patterns = None if attributes is None else attributes.load_pattern_network()
+        if patterns is not None:
+            reader = load_module(patterns, manifest.image_size, RuntimeName(runtime), threads=threads)
         if flip_average:
             network = FlipAveraged(network, strides=STRIDES, anchors=len(GRAPHS[manifest.graph].anchors[0]))
-        return cls(manifest, network, second=second, attributes=attributes, scope=scope)
+        return cls(manifest, network, second=second, attributes=attributes, scope=scope, pattern_network=reader)
 
     @property
     def model_id(self) -> str:
@@ -168,18 +177,21 @@ class FractureEngine:
     def look(self, pixels: NDArray[np.float32]) -> Look:
         """One pass over a radiograph [H, W] in 0..1, bone bright, through the network, or through both of a pair."""
         height, width = pixels.shape
-        prepared = prepare(pixels)
-        canvas, transform = letterbox(prepared, self.manifest.image_size, pad_value=self.manifest.pad_value)
-        image = torch.from_numpy(canvas).expand(1, 3, -1, -1)
+        image, transform = self.canvas(pixels)
         prediction = self.runtime.predict(image)
         found, maps = self._boxes(prediction), maps_of(self.manifest, prediction.features, prediction.beside)
         if self.second is not None and self.manifest.companion is not None:
             other = self.second.predict(image)
             found = fuse_boxes((found, self._boxes(other)), iou=self.manifest.nms_iou)[: self.manifest.max_detections]
             maps |= maps_of(self.manifest.companion, other.features, other.beside)
-        to_prepared = torch.tensor([prepared.shape[1] / width, prepared.shape[0] / height]).repeat(2)
+        to_prepared = torch.tensor([transform.image_size[0] / width, transform.image_size[1] / height]).repeat(2)
         boxes = torch.cat((transform.to_image(found[:, :4]) / to_prepared, found[:, 4:]), dim=1)
-        return Look(boxes, maps, self.manifest.sha256, transform, to_prepared)
+        return Look(boxes, maps, self.manifest.sha256, transform, to_prepared, image)
+
+    def canvas(self, pixels: NDArray[np.float32]) -> tuple[Tensor, LetterboxTransform]:
+        """A radiograph [H, W] in 0..1, bone bright, on its canvas [1, 3, S, S] in 0..1, and where it lies there."""
+        canvas, transform = letterbox(prepare(pixels), self.manifest.image_size, pad_value=self.manifest.pad_value)
+        return torch.from_numpy(canvas).expand(1, 3, -1, -1), transform
 
     def _boxes(self, prediction: Prediction) -> Tensor:
         """[n, 6] on the canvas, after suppression."""
@@ -244,6 +256,12 @@ class FractureEngine:
         features = look.read(self.attributes.reads)
         return pool_statistics(features, look.transform) if features else None
 
+    def _pattern_statistics(self, look: Look, statistics: Tensor) -> Tensor:
+        """What the pattern head reads: of its own network, or, without one, what the others read."""
+        if self.pattern_network is None:
+            return statistics
+        return pool_pattern_statistics(self.pattern_network.run(look.canvas), look.transform)
+
     def _attributes(self, statistics: Tensor | None) -> ImageAttributes | None:
         if self.attributes is None or statistics is None:
             return None
@@ -268,7 +286,7 @@ class FractureEngine:
             return ()
         patterns: Sequence[PatternEstimate | None] = ()
         if self.attributes is not None and statistics is not None:
-            patterns = self.attributes.patterns(statistics, look.on_canvas(rows[:, :4]))
+            patterns = self.attributes.patterns(self._pattern_statistics(look, statistics), look.on_canvas(rows[:, :4]))
         patterns = patterns or [None] * len(rows)
         definite = int((rows[:, 4] >= self.manifest.high_specificity.threshold).sum())
         measured = min(max(definite, 1), MEASURED_DETECTIONS)

@@ -127,13 +127,13 @@ def estimates_of(
     import torch
 
     from imaging.attributes.model import AttributeModel
-    from imaging.training.attributes_features import extract
+    from imaging.training.attributes_features import extract_for_patterns
 
     heads = AttributeModel.of(engine.manifest)
     if heads is None or not heads.manifest.patterns:
         report("this model has no head for types")
         return {}
-    table = extract(samples, engine, reads=heads.reads, report=report)
+    table = extract_for_patterns(samples, engine, heads, report=report)
     anywhere = torch.zeros(1, 4)  # the pattern is read from the whole radiograph, and holds for each of its boxes
     return {
         sample.image_id: heads.patterns(torch.from_numpy(vector), anywhere)[0]

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from imaging.attributes.heads import AffineHead
 from imaging.attributes.manifest import ATTRIBUTES_NAME, REFIT, AttributeManifest, read_attribute_manifest
-from imaging.attributes.pooling import pool_statistics
+from imaging.attributes.pattern_network import PatternNetwork
+from imaging.attributes.pooling import pool_pattern_statistics, pool_statistics
 from imaging.calibration import log_odds
 from imaging.errors import ModelFilesError
 from imaging.labels import FracturePattern
@@ -27,6 +28,8 @@ class AttributeModel:
 
     The pattern is read from the whole radiograph and holds for each of its boxes alike: in cross-validation the
     surroundings of the detector's best box told less than the radiograph, and nothing beyond it.
+
+    Pattern and displacement may be read by a network of their own, see `load_pattern_network`.
     """
 
     def __init__(self, manifest: AttributeManifest, state: dict[str, Tensor]) -> None:
@@ -79,6 +82,15 @@ class AttributeModel:
         except (CheckpointError, OSError, ValueError) as error:
             raise ModelFilesError(f"The attribute heads cannot be used: {error}.", remedy=REFIT) from error
 
+    def load_pattern_network(self) -> PatternNetwork | None:
+        """The network whose maps `patterns` and `pattern_logit` read; None when they read the detector's.
+
+        Raises:
+            ModelFilesError: its file is missing, damaged or of another network.
+        """
+        entry = self.manifest.pattern_network
+        return None if entry is None else PatternNetwork.load(entry)
+
     def image(self, features: Sequence[Tensor] | Tensor, transform: LetterboxTransform | None) -> ImageAttributes:
         """Limb group, views and hardware of a radiograph.
 
@@ -103,14 +115,15 @@ class AttributeModel:
         """One estimate per box; empty when no pattern head was fitted.
 
         Args:
-            features: the backbone's maps, or their vector from `pool_statistics`.
+            features: the pattern network's maps, or their vector from `pool_pattern_statistics`; without such a network
+                those that the other heads read.
             boxes_canvas: [n, 4] xyxy in canvas pixels.
             transform: where the radiograph lies on the canvas; without it the margins are read too.
         """
         head = self._heads.get(PATTERN)
         if head is None:
             return []
-        vector = _vector(features, transform)
+        vector = self._pattern_vector(features, transform)
         probabilities = torch.softmax(head(vector), dim=-1).tolist()
         ranked = sorted(zip(self.manifest.patterns, probabilities, strict=True), key=lambda pair: -pair[1])
         sure = ranked[0][1] >= self.manifest.undetermined_below
@@ -132,7 +145,7 @@ class AttributeModel:
         """The logit of pattern number `index` of the manifest, differentiable with respect to the feature maps.
 
         Args:
-            features: the backbone's maps.
+            features: the maps as for `patterns`.
             box_canvas: [4] xyxy in canvas pixels; cells outside it count as well, since the head reads them all.
             index: position in ``manifest.patterns``.
             transform: where the radiograph lies on the canvas.
@@ -145,7 +158,7 @@ class AttributeModel:
             raise ValueError("no pattern head was fitted")
         if box_canvas.shape != (4,):
             raise ValueError(f"expected a box [4], got shape {tuple(box_canvas.shape)}")
-        return head(pool_statistics(features, transform))[index]
+        return head(self._pattern_vector(features, transform))[index]
 
     def fracture_logit(
         self, features: Sequence[Tensor] | Tensor, transform: LetterboxTransform | None, max_score: float
@@ -163,6 +176,11 @@ class AttributeModel:
             return evidence
         vector = _vector(features, transform)
         return float(head(torch.cat((vector, vector.new_tensor([evidence])))))
+
+    def _pattern_vector(self, features: Sequence[Tensor] | Tensor, transform: LetterboxTransform | None) -> Tensor:
+        if self.manifest.pattern_network is None or isinstance(features, Tensor):
+            return _vector(features, transform)
+        return pool_pattern_statistics(features, transform)
 
     def _probabilities(self, name: str, vector: Tensor) -> list[float]:
         """Independent probabilities of a head's answers; empty when the head is missing."""

@@ -63,6 +63,30 @@ def pool_statistics(features: Sequence[Tensor], transform: LetterboxTransform | 
     return torch.cat(parts)
 
 
+PATTERN_STATISTICS_ID = "all-levels-mean-max-std/1"
+"""Named in the manifest of whatever is fitted on `pool_pattern_statistics`."""
+
+
+def pool_pattern_statistics(maps: Sequence[Tensor], transform: LetterboxTransform | None = None) -> Tensor:
+    """Mean, maximum and standard deviation of every map of a pattern network over the radiograph's part of it.
+
+    Args:
+        maps: [1, C, h, w] each, all of the whole canvas at whatever scale.
+        transform: where the radiograph lies on the canvas; None reads the margins as part of it, which is less exact.
+
+    Returns:
+        float32 [3 * all channels].
+    """
+    parts = []
+    for level in maps:
+        inside = (
+            level[0] if transform is None else _inside(level, transform.canvas_size[0] / level.shape[-1], transform)
+        )
+        cells = inside.float().flatten(1)
+        parts += [cells.mean(dim=1), cells.amax(dim=1), cells.std(dim=1, correction=0)]
+    return torch.cat(parts)
+
+
 def _spread_and_top(cells: Tensor) -> tuple[Tensor, Tensor]:
     """Standard deviation [C] and mean of the strongest cells [C] of each channel of [C, n]."""
     count = max(1, int(cells.shape[1] * TOP_SHARE))
@@ -74,7 +98,7 @@ def _spread_and_top(cells: Tensor) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(values.std(axis=1)), torch.from_numpy(strongest.mean(axis=1))
 
 
-def _inside(level: Tensor, stride: int, transform: LetterboxTransform) -> Tensor:
+def _inside(level: Tensor, stride: float, transform: LetterboxTransform) -> Tensor:
     """The cells [C, h, w] of a level whose centres lie on the radiograph, at least one."""
     left, top = transform.pad
     width, height = (side * scale for side, scale in zip(transform.image_size, transform.scale, strict=True))

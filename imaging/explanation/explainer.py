@@ -12,6 +12,7 @@ from torch import Tensor
 from torchvision.ops import box_convert, box_iou
 
 from imaging.attributes.model import AttributeModel
+from imaging.attributes.pattern_network import PatternNetwork
 from imaging.ensemble import Maps, maps_of, read_maps
 from imaging.errors import ExplanationError, ModelFilesError
 from imaging.explanation.gradients import STEPS, grad_cam, integrated_gradients, log_scores
@@ -24,6 +25,7 @@ from imaging.results import BoxPx, FractureDetection, ImageFindings, PointPx
 from imaging.runtime import load_network
 from imaging.yolov7 import Yolov7
 from imaging.yolov7.checkpoint import CheckpointError
+from imaging.yolov7.graphs import STRIDES
 from imaging.yolov7.postprocess import LetterboxTransform, letterbox
 
 CAM_LEVEL = 1
@@ -41,7 +43,8 @@ class PatternAnswer(Protocol):
         """The logit, a scalar that depends on the features; None when there is no such head.
 
         Args:
-            features: maps [1, C, S/s, S/s] at strides 8, 16 and 32.
+            features: maps [1, C, h, w] at strides 8, 16 and 32, of a pattern network those of one backbone after
+                the other.
             box_canvas: [4] xyxy in canvas pixels.
             transform: where the radiograph lies on the canvas.
         """
@@ -62,6 +65,7 @@ class Explainer:
         companion: Yolov7 | None = None,
         pattern: PatternAnswer | None = None,
         pattern_reads: str | None = None,
+        pattern_network: PatternNetwork | None = None,
         steps: int = STEPS,
     ) -> None:
         """An explainer of a network.
@@ -72,6 +76,7 @@ class Explainer:
             companion: the other network of a pair, likewise.
             pattern: the pattern head to explain beside the detection, if any.
             pattern_reads: which features that head reads, `AttributeModel.reads`; the first network's by default.
+            pattern_network: what it reads instead, `AttributeModel.load_pattern_network`.
             steps: points that integrated gradients takes.
         """
         self.manifest = manifest
@@ -79,6 +84,7 @@ class Explainer:
         self.companion = companion
         self.pattern = pattern
         self.pattern_reads = manifest.sha256 if pattern_reads is None else pattern_reads
+        self.pattern_network = pattern_network
         self.steps = steps
 
     @classmethod
@@ -106,9 +112,18 @@ class Explainer:
         except (CheckpointError, OSError) as error:
             raise ModelFilesError(f"The detector's weights cannot be used: {error}") from error
         reads: str | None = None
+        reader: PatternNetwork | None = None
         if pattern is None and (heads := AttributeModel.of(manifest)) is not None:
-            pattern, reads = TopPattern(heads), heads.reads
-        return cls(manifest, network, companion=companion, pattern=pattern, pattern_reads=reads, steps=steps)
+            pattern, reads, reader = TopPattern(heads), heads.reads, heads.load_pattern_network()
+        return cls(
+            manifest,
+            network,
+            companion=companion,
+            pattern=pattern,
+            pattern_reads=reads,
+            pattern_network=reader,
+            steps=steps,
+        )
 
     def explain(self, pixels: NDArray[np.float32], detection: FractureDetection) -> Explanation:
         """The heat maps of one detection.
@@ -234,12 +249,15 @@ class TracedRadiograph:
         return grad_cam(self.log_scores[prediction], self.features[CAM_LEVEL], self.canvas.shape[-1])
 
     def pattern_cam(self, box: BoxPx, features: Sequence[Tensor]) -> Tensor | None:
-        """Grad-CAM [S, S] of the pattern head's answer; None without such a head."""
+        """Grad-CAM [S, S] of the pattern head's answer, added up over the backbones it reads; None without a head."""
         if self.explainer.pattern is None:
             return None
         with torch.enable_grad():
             answer = self.explainer.pattern(features, self.box_on_canvas(box), self.transform)
-        return None if answer is None else grad_cam(answer, features[CAM_LEVEL], self.canvas.shape[-1])
+        if answer is None:
+            return None
+        levels = features[CAM_LEVEL :: len(STRIDES)]
+        return torch.stack([grad_cam(answer, level, self.canvas.shape[-1]) for level in levels]).sum(dim=0)
 
     def saliency(self, prediction: int) -> Tensor:
         """Integrated gradients [S, S] of the score of one prediction."""
@@ -291,7 +309,11 @@ def _explained(traced: Sequence[TracedRadiograph], place: int, detection: Fractu
     for part, one in zip((manifest, manifest.companion), traced, strict=False):
         if part is not None:
             found |= maps_of(part, one.features, one.beside)
+    reader = first.explainer.pattern_network
     with torch.enable_grad():
-        features = read_maps(first.explainer.pattern_reads, found)
+        if reader is None:
+            features = read_maps(first.explainer.pattern_reads, found)
+        else:
+            features = reader(first.canvas.clone().requires_grad_())
     maps = (*surest(traced, detection).explain(detection), *first.explain_pattern(detection, features))
     return Explanation(detection=place, maps=maps)

@@ -60,6 +60,14 @@ class Runtime(Protocol):
         ...
 
 
+class ModuleRuntime(Protocol):
+    """A loaded network of any kind."""
+
+    def run(self, canvas: Tensor) -> list[Tensor]:
+        """What it gives for a canvas [1, 3, S, S] in 0..1, on the CPU; not to be entered by two threads at once."""
+        ...
+
+
 class DecodedNetwork(nn.Module):
     """A fused network with its decoding, as one graph from canvas to boxes: what a runtime carries."""
 
@@ -118,9 +126,7 @@ def load_runtime(
         threads: CPU threads of one prediction; None lets the runtime decide.
     """
     module = DecodedNetwork(load_network(manifest))
-    if name is RuntimeName.AUTO:
-        name = RuntimeName.TORCH if cuda.is_available() else RuntimeName.OPENVINO
-    if name is RuntimeName.TORCH:
+    if resolve(name) is RuntimeName.TORCH:
         from imaging.runtime.torch import TorchRuntime
 
         return TorchRuntime(module, threads=threads)
@@ -128,3 +134,30 @@ def load_runtime(
 
     bfloat16 = name is RuntimeName.OPENVINO_BF16
     return OpenVinoRuntime(module, manifest.image_size, threads=threads, bfloat16=bfloat16)
+
+
+def load_module(
+    module: nn.Module, image_size: int, name: RuntimeName = RuntimeName.AUTO, *, threads: int | None = None
+) -> ModuleRuntime:
+    """Any network from canvases to tensors on the runtime asked for.
+
+    Args:
+        module: the network.
+        image_size: side of the canvas in pixels.
+        name: which runtime.
+        threads: CPU threads of one run; None lets the runtime decide.
+    """
+    if resolve(name) is RuntimeName.TORCH:
+        from imaging.runtime.torch import TorchModule
+
+        return TorchModule(module, threads=threads)
+    from imaging.runtime.openvino import OpenVinoModule
+
+    return OpenVinoModule(module, image_size, threads=threads, bfloat16=name is RuntimeName.OPENVINO_BF16)
+
+
+def resolve(name: RuntimeName) -> RuntimeName:
+    """The runtime itself where `RuntimeName.AUTO` leaves it open."""
+    if name is not RuntimeName.AUTO:
+        return name
+    return RuntimeName.TORCH if cuda.is_available() else RuntimeName.OPENVINO

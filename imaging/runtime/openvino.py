@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from imaging.runtime import Prediction
 
 
-class OpenVinoRuntime:
-    """Runs the fused network in float32, so that results do not depend on whether the CPU has bfloat16.
+class OpenVinoModule:
+    """Runs a network in float32, so that results do not depend on whether the CPU has bfloat16.
 
     Args:
-        module: the network with its decoding.
+        module: from canvas to several tensors.
         image_size: side of the canvas, in pixels.
         threads: of one prediction; None lets OpenVINO decide.
         bfloat16: calculate in bfloat16 where the CPU can; elsewhere float32.
@@ -38,9 +38,17 @@ class OpenVinoRuntime:
         self._request = openvino.Core().compile_model(model, "CPU", config).create_infer_request()
         self._outputs = len(model.outputs)
 
+    def run(self, canvas: Tensor) -> list[Tensor]:
+        """What the module gives for one canvas; not to be entered by two threads at once."""
+        self._request.infer([canvas.contiguous().numpy()], share_inputs=True)
+        return [
+            torch.from_numpy(self._request.get_output_tensor(number).data.copy()) for number in range(self._outputs)
+        ]
+
+
+class OpenVinoRuntime(OpenVinoModule):
+    """The same with the fused detector and its decoding as module."""
+
     def predict(self, canvas: Tensor) -> Prediction:
         """Predictions for one canvas; not to be entered by two threads at once."""
-        self._request.infer([canvas.contiguous().numpy()], share_inputs=True)
-        return Prediction.of(
-            [torch.from_numpy(self._request.get_output_tensor(number).data.copy()) for number in range(self._outputs)]
-        )
+        return Prediction.of(self.run(canvas))

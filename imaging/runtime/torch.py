@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from imaging.runtime import Prediction
 
 
-class TorchRuntime:
-    """Runs the fused network in channels-last float32."""
+class TorchModule:
+    """Runs a network, from canvas to several tensors, in channels-last float32."""
 
     name = "torch"
 
@@ -17,8 +17,16 @@ class TorchRuntime:
             torch.set_num_threads(threads)
         self._module = module.to(self._device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
-    def predict(self, canvas: Tensor) -> Prediction:
-        """Predictions for one canvas."""
+    def run(self, canvas: Tensor) -> list[Tensor]:
+        """What the module gives for one canvas, on the CPU."""
         with torch.inference_mode():
             outputs = self._module(canvas.to(self._device).contiguous(memory_format=torch.channels_last))
-            return Prediction.of([output.cpu() for output in outputs])
+            return [output.cpu() for output in outputs]
+
+
+class TorchRuntime(TorchModule):
+    """The same with the fused detector and its decoding as module."""
+
+    def predict(self, canvas: Tensor) -> Prediction:
+        """Predictions for one canvas."""
+        return Prediction.of(self.run(canvas))

@@ -8,10 +8,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from imaging.attributes.pooling import STATISTICS_ID, pool_statistics
+from imaging.attributes.manifest import PatternNetworkEntry
+from imaging.attributes.model import AttributeModel
+from imaging.attributes.pattern_network import PatternNetwork
+from imaging.attributes.pooling import (
+    PATTERN_STATISTICS_ID,
+    STATISTICS_ID,
+    pool_pattern_statistics,
+    pool_statistics,
+)
 from imaging.engine import FractureEngine
 from imaging.errors import ImagingError
+from imaging.preprocess import PREPROCESSING_ID
 from imaging.reader import read_radiograph
+from imaging.runtime import RuntimeName, load_module
 from imaging.training.attributes_data import AttributeSample
 
 Report = Callable[[str], None]
@@ -64,7 +74,63 @@ def extract(
         report: receives one line per refused image, and progress.
         track: wraps the samples, for a progress bar.
     """
-    kept = None if cache is None else cache / f"{_key(samples, engine, reads)}.npz"
+    about = (*engine.manifest.judging, reads or engine.manifest.digest, engine.runtime.name, STATISTICS_ID)
+    return _table(samples, lambda pixels: look(engine, pixels, reads=reads), about, cache, report, track)
+
+
+def extract_for_patterns(
+    samples: Sequence[AttributeSample],
+    engine: FractureEngine,
+    heads: PatternNetworkEntry | AttributeModel | None,
+    *,
+    mirrored: bool = False,
+    cache: Path | None = None,
+    report: Report = lambda _: None,
+    track: Track = lambda samples: samples,
+) -> FeatureTable:
+    """Vectors that the pattern head reads: of its own network or, without one, those of `extract`.
+
+    Args:
+        samples: what to look at.
+        engine: the detector; its runtime runs the pattern network too, its canvas is what that network sees.
+        heads: whose pattern head, or the network of one that is to be fitted; None for one that reads the detector.
+        mirrored: of the radiographs mirrored; asked of a pattern network only.
+        cache: as for `extract`.
+        report: receives one line per refused image, and progress.
+        track: wraps the samples, for a progress bar.
+
+    Raises:
+        ModelFilesError: the pattern network's file cannot be used.
+    """
+    entry = heads.manifest.pattern_network if isinstance(heads, AttributeModel) else heads
+    if entry is None:
+        reads = heads.reads if isinstance(heads, AttributeModel) else None
+        return extract(samples, engine, reads=reads, cache=cache, report=report, track=track)
+    name = engine.runtime.name
+    network = load_module(PatternNetwork.load(entry), engine.manifest.image_size, RuntimeName(name.partition(",")[0]))
+
+    def vector(pixels: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
+        canvas, transform = engine.canvas(pixels)
+        maps = network.run(canvas.flip(-1) if mirrored else canvas)
+        turned = [one.flip(-1) for one in maps] if mirrored else maps
+        return pool_pattern_statistics(turned, transform).numpy(), 0.0
+
+    sides = ",".join(f"{one}:{side}" for one, side in entry.sides.items())
+    size = str(engine.manifest.image_size)
+    about = (PREPROCESSING_ID, size, entry.sha256, sides, name, PATTERN_STATISTICS_ID, str(mirrored))
+    return _table(samples, vector, about, cache, report, track)
+
+
+def _table(
+    samples: Sequence[AttributeSample],
+    look_at: Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], float]],
+    about: Sequence[str],
+    cache: Path | None,
+    report: Report,
+    track: Track,
+) -> FeatureTable:
+    """What `look_at` makes of every sample, from `cache` where it was made before; `about` names what makes it."""
+    kept = None if cache is None else cache / f"{_key(samples, about)}.npz"
     if kept is not None and kept.is_file():
         with np.load(kept, allow_pickle=False) as stored:
             return _assemble(samples, stored["rows"], stored["vectors"], stored["max_scores"])
@@ -77,7 +143,7 @@ def extract(
         except ImagingError as error:
             report(f"{sample.image_id}: refused, {error}")
             continue
-        vector, score = look(engine, pixels, reads=reads)
+        vector, score = look_at(pixels)
         rows.append(row)
         vectors.append(vector)
         scores.append(score)
@@ -105,9 +171,7 @@ def _assemble(
     )
 
 
-def _key(samples: Sequence[AttributeSample], engine: FractureEngine, reads: str | None) -> str:
-    manifest = engine.manifest
-    about = (*manifest.judging, reads or manifest.digest, engine.runtime.name, STATISTICS_ID)
+def _key(samples: Sequence[AttributeSample], about: Sequence[str]) -> str:
     total = hashlib.sha256("|".join(about).encode())
     for sample in samples:
         total.update(f"{sample.image_id}|{sample.path.stat().st_size}".encode())

@@ -18,10 +18,11 @@ def interval(
     positive: Bools, scores: Floats, measure: Callable[[Bools, Floats], float], rounds: int
 ) -> dict[str, float]:
     """``{value, low, high}`` of a measure over images [n]; without rounds the value alone."""
-    return _interval(len(positive), lambda rows: measure(positive[rows], scores[rows]), rounds)
+    return measured(len(positive), lambda rows: measure(positive[rows], scores[rows]), rounds)
 
 
-def _interval(count: int, statistic: Callable[[NDArray[np.int64]], float], rounds: int) -> dict[str, float]:
+def measured(count: int, statistic: Callable[[NDArray[np.int64]], float], rounds: int) -> dict[str, float]:
+    """``{value, low, high}`` of a statistic of rows of `count` images; without rounds the value alone."""
     value = statistic(np.arange(count))
     if not rounds:
         return {"value": round(value, 4)}
@@ -84,7 +85,7 @@ def pattern_metrics(
     aucs, f1s = class_auc(labels, probabilities), class_f1(labels, answers, len(patterns))
     figures: dict[str, Any] = {"n": len(labels), "n_answered": int(answered.sum())}
     for name, statistic in statistics.items():
-        one = _interval(len(labels), statistic, rounds)
+        one = measured(len(labels), statistic, rounds)
         # Without a single answer there is no accuracy of answers, and NaN is no JSON.
         if np.isfinite(one["value"]):
             figures[name] = one

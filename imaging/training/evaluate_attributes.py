@@ -13,7 +13,7 @@ from imaging.errors import ModelFilesError
 from imaging.results import PatternEstimate
 from imaging.runtime import RuntimeName
 from imaging.training.attributes_data import AttributeSample, digest, read_types
-from imaging.training.attributes_features import Report, Track, extract
+from imaging.training.attributes_features import Report, Track, extract_for_patterns
 from imaging.training.attributes_metrics import interval, pattern_metrics
 from imaging.training.metrics import area_under_curve
 
@@ -64,7 +64,7 @@ def run(
     outside_scope = frozenset(heads.manifest.document.get("outside_scope", ()))
     read = [sample for sample in told if sample.sha256() not in outside_scope]
     known = [sample for sample in read if sample.pattern in heads.manifest.patterns]
-    table = extract(known, engine, reads=heads.reads, cache=cache, report=report, track=track)
+    table = extract_for_patterns(known, engine, heads, cache=cache, report=report, track=track)
     estimates = dict(
         zip(
             (sample.image_id for sample in table.samples),

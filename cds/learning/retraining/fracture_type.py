@@ -97,13 +97,15 @@ def retrain_fracture_type(
 
 
 def _copy_detector(parent: Path, out: Path) -> None:
-    """Detector and scope model of the parent, under a version of their own."""
+    """Detector, image classifier and scope model of the parent, under a version of their own."""
     from imaging.manifest import MANIFEST_NAME, read_manifest
 
     manifest = read_manifest(parent)
     document: dict[str, Any] = dict(manifest.document)
     document["version"] = _next(manifest.version)
     names = {manifest.weights.name, "scope.json", "scope.safetensors"}
+    if manifest.image_classifier is not None:
+        names.add(manifest.image_classifier.weights.name)
     for name in sorted(names):
         if (parent / name).is_file():
             shutil.copyfile(parent / name, out / name)

@@ -22,6 +22,7 @@ from imaging.manifest import SHIPPED_WEIGHTS, read_manifest
 from tabular.anchoring import read_anchor
 from tabular.healing.outcomes import REQUIRED
 from tabular.model import DEFAULT_DIRECTORY, load_model
+from tests.support.radiographs import write_classifier
 from tests.support.retraining import sign, write_feedback, write_parent, write_table
 
 
@@ -204,7 +205,7 @@ def test_a_folder_without_either_table_is_refused(tmp_path: Path) -> None:
 def test_new_types_stand_after_the_old_ones_and_the_detector_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parent = write_parent(tmp_path / "parent")
+    parent = write_classifier(write_parent(tmp_path / "parent"))
     old = tmp_path / "data"
     write_feedback(old / "fracture_types", fractured=3, healthy=0, seed=5)
     feedback = write_feedback(tmp_path / "round", fractured=4, healthy=4)
@@ -227,6 +228,8 @@ def test_new_types_stand_after_the_old_ones_and_the_detector_stays(
     assert all((out / ".work/data/fracture_types/images" / row["image"]).is_file() for row in seen["rows"])
     manifest = read_manifest(out)
     assert manifest.sha256 == read_manifest(parent).sha256
+    classifier = manifest.image_classifier
+    assert classifier is not None and sha256_of_file(classifier.weights) == classifier.sha256
     assert manifest.version.startswith("0.0.2-h"), "the detector is the same, so the version names the heads"
     found = read_provenance(out)
     assert found is not None and {one["name"]: one["n"] for one in found.data} == {"replay": 2, "round": 4}, (
