@@ -168,7 +168,10 @@ def pattern_lines(pattern: PatternEstimate | None) -> tuple[str, ...]:
     ranked = [(name, value) for name, value in pattern.probabilities if name != pattern.pattern]
     own = dict(pattern.probabilities).get(pattern.pattern)
     if own is None:
-        first = "Pattern undetermined: the network is not sure enough to name one."
+        first = (
+            "Pattern undetermined: the network is not sure enough to name one; its ranking follows region and picture"
+            " more than the fracture line."
+        )
         after = f"Most probable: {_estimates(ranked[: RUNNERS_UP + 1])}." if ranked else ""
     else:
         first = f"Pattern, as the image suggests: {wording.words(pattern.pattern)}, {wording.percent(own)}."

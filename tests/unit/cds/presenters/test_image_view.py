@@ -79,7 +79,10 @@ def test_pattern_with_its_runners_up() -> None:
 def test_an_undetermined_pattern_is_called_so() -> None:
     unsure = replace(pattern(), pattern=FracturePattern.UNDETERMINED, displaced_probability=None)
     first, then, displaced = pattern_lines(unsure)
-    assert first == "Pattern undetermined: the network is not sure enough to name one."
+    assert first == (
+        "Pattern undetermined: the network is not sure enough to name one; its ranking follows region and picture"
+        " more than the fracture line."
+    )
     assert then.startswith("Most probable: oblique 62.0%")
     assert displaced == "Displacement was not estimated."
     assert pattern_lines(None) == ()
