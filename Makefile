@@ -23,7 +23,7 @@ mutate: $(STAMP)
 	$(BIN)/python -m tests.mutation.thresholds
 
 bench: $(STAMP)
-	$(BIN)/python -m tests.benchmarks.latency
+	$(BIN)/python -m tests.benchmarks.latency $(if $(wildcard $(SHARED)/data/fracatlas/images),--data $(SHARED)/data/fracatlas)
 
 # Twenty users for two minutes against a service of its own.
 load: $(STAMP)

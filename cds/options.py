@@ -12,7 +12,7 @@ class Runtime(StrEnum):
     """The one that suits this machine, as `imaging.runtime` decides."""
     OPENVINO = "openvino"
     OPENVINO_BF16 = "openvino-bf16"
-    """Faster where the CPU has bfloat16; scores then depend a little on the machine."""
+    """Faster where the CPU has AMX; scores then depend a little on the machine."""
     TORCH = "torch"
 
 

@@ -29,10 +29,12 @@ from imaging.results import (
     BoxPx,
     FractureCall,
     FractureDetection,
+    FractureGeometry,
     ImageAttributes,
     ImageFindings,
     Measurement,
     PatternEstimate,
+    PixelSpacing,
 )
 from imaging.runtime import ModuleRuntime, Prediction, Runtime, RuntimeName, load_module, load_runtime
 from imaging.runtime.flip import FlipAveraged
@@ -284,32 +286,56 @@ class FractureEngine:
         rows = look.boxes[look.boxes[:, 4] >= told]
         if not len(rows):
             return ()
-        patterns: Sequence[PatternEstimate | None] = ()
-        if self.attributes is not None and statistics is not None:
-            patterns = self.attributes.patterns(self._pattern_statistics(look, statistics), look.on_canvas(rows[:, :4]))
-        patterns = patterns or [None] * len(rows)
-        definite = int((rows[:, 4] >= self.manifest.high_specificity.threshold).sum())
-        measured = min(max(definite, 1), MEASURED_DETECTIONS)
+        # The pattern network sets the interpreter free, and measuring needs one core: each goes on beside the other.
+        with ThreadPoolExecutor(max_workers=1) as beside:
+            patterns = beside.submit(self._patterns, look, statistics, rows)
+            geometry = self._geometry(rows, radiograph)
         return tuple(
-            self._detection(row, pattern, radiograph, measured=place < measured)
-            for place, (row, pattern) in enumerate(zip(rows.tolist(), patterns, strict=True))
+            self._detection(row, pattern, measured, radiograph.spacing)
+            for row, pattern, measured in zip(rows.tolist(), patterns.result(), geometry, strict=True)
         )
 
+    def _patterns(self, look: Look, statistics: Tensor | None, rows: Tensor) -> Sequence[PatternEstimate | None]:
+        """One estimate per row [n, 6]; None for each without heads."""
+        found: Sequence[PatternEstimate] = ()
+        if self.attributes is not None and statistics is not None:
+            found = self.attributes.patterns(self._pattern_statistics(look, statistics), look.on_canvas(rows[:, :4]))
+        return found or [None] * len(rows)
+
+    def _geometry(self, rows: Tensor, radiograph: Radiograph) -> list[FractureGeometry]:
+        """Of each row [n, 6]; the best `MEASURED_DETECTIONS` of them are measured."""
+        definite = int((rows[:, 4] >= self.manifest.high_specificity.threshold).sum())
+        measured = min(max(definite, 1), MEASURED_DETECTIONS)
+        return [
+            measure(radiograph.pixels, _box(row), radiograph.spacing)
+            if place < measured
+            else not_measured(NOT_AMONG_BEST)
+            for place, row in enumerate(rows.tolist())
+        ]
+
     def _detection(
-        self, row: list[float], pattern: PatternEstimate | None, radiograph: Radiograph, *, measured: bool
+        self,
+        row: Sequence[float],
+        pattern: PatternEstimate | None,
+        geometry: FractureGeometry,
+        spacing: PixelSpacing | None,
     ) -> FractureDetection:
         """One row [x1, y1, x2, y2, score, class] as a detection."""
-        x1, y1, x2, y2, score, category = row
+        *_, score, category = row
         definite = score >= self.manifest.high_specificity.threshold
-        spacing = radiograph.spacing
-        box = BoxPx(x1=x1, y1=y1, x2=x2, y2=y2)
+        box = _box(row)
         return FractureDetection(
             box=box,
             score=score,
             call=FractureCall.DEFINITE if definite else FractureCall.SUSPECTED,
             label=DETECTOR_CLASSES[int(category)],
-            box_width_mm=(x2 - x1) * spacing.column_mm if spacing is not None else None,
-            box_height_mm=(y2 - y1) * spacing.row_mm if spacing is not None else None,
+            box_width_mm=(box.x2 - box.x1) * spacing.column_mm if spacing is not None else None,
+            box_height_mm=(box.y2 - box.y1) * spacing.row_mm if spacing is not None else None,
             pattern=pattern,
-            geometry=measure(radiograph.pixels, box, spacing) if measured else not_measured(NOT_AMONG_BEST),
+            geometry=geometry,
         )
+
+
+def _box(row: Sequence[float]) -> BoxPx:
+    x1, y1, x2, y2, *_ = row
+    return BoxPx(x1=x1, y1=y1, x2=x2, y2=y2)

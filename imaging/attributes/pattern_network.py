@@ -6,8 +6,10 @@ in the detector, told most. Two networks at two scales err apart.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -42,11 +44,13 @@ class PatternNetwork(nn.Module):
         self.backbones = nn.ModuleDict({name: BACKBONES[name]() for name in self.sides})
 
     def forward(self, canvas: Tensor) -> tuple[Tensor, ...]:
-        """Canvases [B, 3, S, S] in 0..1, as the detector's, to three maps of each backbone, finest first."""
+        """Canvases [B, 3, S, S] in 0..1, as the detector's, to three maps of each backbone, finest first.
+
+        A canvas is grey: its first channel is read for all three.
+        """
         maps: list[Tensor] = []
         for name, side in self.sides.items():
-            reduced = functional.interpolate(canvas, (side, side), mode="bilinear", align_corners=False, antialias=True)
-            maps += self.backbones[name](reduced)
+            maps += self.backbones[name](_reduced(canvas[:, :1], side).expand(-1, 3, -1, -1))
         return tuple(maps)
 
     @classmethod
@@ -63,3 +67,19 @@ class PatternNetwork(nn.Module):
             problem = str(error).splitlines()[0]
             raise ModelFilesError(f"The pattern network cannot be used: {problem}", remedy=REFIT) from error
         return network.eval().requires_grad_(False)
+
+
+def _reduced(canvas: Tensor, side: int) -> Tensor:
+    """Square canvases [B, C, S, S] at [B, C, side, side], by bilinear sampling with antialiasing.
+
+    As two products of matrices: on a CPU that takes a tenth of the time that either runtime's own resampling does.
+    """
+    weights = _resampling(canvas.shape[-1], side).to(canvas)
+    return weights @ canvas @ weights.T
+
+
+@lru_cache(maxsize=16)
+def _resampling(size: int, side: int) -> Tensor:
+    """[side, size]: the share that each of `size` pixels in a line has in each of `side`, as torch weighs them."""
+    lines = torch.eye(size)[None, None]
+    return functional.interpolate(lines, (side, size), mode="bilinear", align_corners=False, antialias=True)[0, 0]

@@ -26,8 +26,8 @@ class RuntimeName(StrEnum):
     """torch where CUDA is there, otherwise OpenVINO."""
     OPENVINO = "openvino"
     OPENVINO_BF16 = "openvino-bf16"
-    """In bfloat16 where the CPU has it (AMX, AVX512-BF16): two and a half times faster, no less accurate on labelled
-    radiographs, but scores then move by up to .1 between machines with and without it."""
+    """In bfloat16 where the CPU has it: two and a half times faster with AMX, no faster with AVX512-BF16 alone, no less
+    accurate on labelled radiographs, but scores then move by up to .1 between machines with and without it."""
     TORCH = "torch"
 
 

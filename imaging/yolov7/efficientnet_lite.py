@@ -145,6 +145,9 @@ class EfficientNetLite2(EfficientNetLite):
 def fold_imagenet_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename a published state dict to this module's names and fold its batch norms into biased convolutions.
 
+    Calculated in double precision: in single precision, processors differ in the last bit of a rounded weight, and with
+    it in the digest of a file.
+
     Args:
         state: keys ``_conv_stem.weight``, ``_bn0.*``, ``_blocks.N._expand_conv.weight`` and so on; the classifier is
             left out.
@@ -155,9 +158,13 @@ def fold_imagenet_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     folded: dict[str, Tensor] = {}
 
     def fold(conv: str, norm: str, name: str) -> None:
-        scale = state[f"{norm}.weight"] / torch.sqrt(state[f"{norm}.running_var"] + BATCH_NORM_EPS)
-        folded[f"{name}.weight"] = state[f"{conv}.weight"] * scale[:, None, None, None]
-        folded[f"{name}.bias"] = state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * scale
+        kernel = state[f"{conv}.weight"]
+        weight, bias, mean, variance = (
+            state[f"{norm}.{part}"].double() for part in ("weight", "bias", "running_mean", "running_var")
+        )
+        scale = weight / torch.sqrt(variance + BATCH_NORM_EPS)
+        folded[f"{name}.weight"] = (kernel.double() * scale[:, None, None, None]).to(kernel.dtype)
+        folded[f"{name}.bias"] = (bias - mean * scale).to(kernel.dtype)
 
     fold("_conv_stem", "_bn0", "stem")
     blocks = 1 + max(int(key.split(".")[1]) for key in state if key.startswith("_blocks."))

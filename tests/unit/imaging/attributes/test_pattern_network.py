@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from imaging.attributes.heads import AffineHead
 from imaging.attributes.manifest import PatternNetworkEntry
@@ -119,8 +120,17 @@ def test_margins_do_not_count() -> None:
     assert not torch.equal(pool_pattern_statistics(maps), before)
 
 
+def test_canvases_are_reduced_with_antialiasing(network: PatternNetwork) -> None:
+    canvas = torch.rand(2, 1, 96, 96, generator=torch.Generator().manual_seed(1)).expand(2, 3, 96, 96)
+    maps = network(canvas)
+    for place, (name, side) in enumerate(SMALL.items()):
+        reduced = functional.interpolate(canvas, (side, side), mode="bilinear", align_corners=False, antialias=True)
+        for found, expected in zip(maps[3 * place :], network.backbones[name](reduced), strict=False):
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_openvino_reduces_the_canvas_as_torch_does(network: PatternNetwork) -> None:
-    canvas = torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(1))
+    canvas = torch.rand(1, 1, 96, 96, generator=torch.Generator().manual_seed(1)).expand(1, 3, 96, 96)
     runtimes = [load_module(network, 96, name, threads=1) for name in (RuntimeName.TORCH, RuntimeName.OPENVINO)]
     for one, other in zip(*(runtime.run(canvas) for runtime in runtimes), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
