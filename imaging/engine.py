@@ -210,15 +210,8 @@ class FractureEngine:
 
         The image-level call, the boxes that are told (`TOLD_SHARE`), and pattern and geometry of each.
         """
-        # Plate and layout are judged while the network runs: that sets free the interpreter for most of its time.
-        with ThreadPoolExecutor(max_workers=1) as beside:
-            quality = beside.submit(quality_warnings, radiograph.pixels)
-            layout = beside.submit(pixel_statistics, radiograph.pixels) if self.scope is not None else None
-            look = self.look(radiograph.pixels)
-        scope_score = self._scope_score(look, None if layout is None else layout.result())
+        look, scope_score, warnings, call, added = self._judge(radiograph)
         points = (self.manifest.high_sensitivity, self.manifest.high_specificity)
-        warnings = (*radiograph.warnings, *quality.result())
-        call, added = decide(look.max_score, points, scope_score, warnings)
         height, width = radiograph.pixels.shape
         told = call in REPORTED
         statistics = self._statistics(look) if told else None
@@ -244,6 +237,28 @@ class FractureEngine:
             synthetic=radiograph.synthetic,
             warnings=(*warnings, *added),
         )
+
+    def call(self, radiograph: Radiograph) -> tuple[Tensor, FractureCall]:
+        """Every box as `detect` gives them, and the call, without what `analyse` adds to them.
+
+        The boxes are those of the detector, also where the call is CANNOT_JUDGE and `analyse` tells none.
+        """
+        look, *_, call, _ = self._judge(radiograph)
+        return look.boxes, call
+
+    def _judge(
+        self, radiograph: Radiograph
+    ) -> tuple[Look, float | None, tuple[str, ...], FractureCall, tuple[str, ...]]:
+        """What the network gives, the scope score, the warnings known before the call, it, and those it adds."""
+        # Plate and layout are judged while the network runs: that sets free the interpreter for most of its time.
+        with ThreadPoolExecutor(max_workers=1) as beside:
+            quality = beside.submit(quality_warnings, radiograph.pixels)
+            layout = beside.submit(pixel_statistics, radiograph.pixels) if self.scope is not None else None
+            look = self.look(radiograph.pixels)
+        scope_score = self._scope_score(look, None if layout is None else layout.result())
+        warnings = (*radiograph.warnings, *quality.result())
+        points = (self.manifest.high_sensitivity, self.manifest.high_specificity)
+        return look, scope_score, warnings, *decide(look.max_score, points, scope_score, warnings)
 
     def _scope_score(self, look: Look, pixels: Tensor | None) -> float | None:
         """How strange the radiograph is, given its `pixel_statistics`; None without scope model or features."""

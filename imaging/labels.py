@@ -78,4 +78,4 @@ class FracturePattern(StrEnum):
     PATHOLOGICAL = "pathological"
     FRACTURE_DISLOCATION = "fracture_dislocation"
     UNDETERMINED = "undetermined"
-    """The network is not sure enough to name one."""
+    """The ranking is not reliable enough to name one."""

@@ -107,10 +107,10 @@ class FractureGeometry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatternEstimate:
-    """What the network says of a fracture's pattern."""
+    """What the network says of a fracture's pattern, from the radiograph as a whole: places on one share it."""
 
     pattern: FracturePattern
-    """The most probable pattern, or UNDETERMINED when it is not sure enough."""
+    """The most probable pattern, or UNDETERMINED when the ranking is not reliable enough to name it."""
     probabilities: tuple[tuple[FracturePattern, float], ...]
     """Every pattern the model knows with its probability, falling; they add up to 1."""
     displaced_probability: float | None = None

@@ -83,9 +83,10 @@ class Localiser:
             decimals: digits after the decimal mark.
         """
         least = 0.5 * 10.0 ** -(decimals + 2)
-        if 0 < share < least:
+        # Exactly half a last digit is rounded to the even one, which may be none or all.
+        if 0 < share <= least:
             return f"<{NO_BREAK}{self._percent(10.0 ** -(decimals + 2), decimals)}"
-        if 1 - least < share < 1:
+        if 1 - least <= share < 1:
             return f">{NO_BREAK}{self._percent(1 - 10.0 ** -(decimals + 2), decimals)}"
         return self._percent(share, decimals)
 

@@ -169,8 +169,8 @@ def pattern_lines(pattern: PatternEstimate | None) -> tuple[str, ...]:
     own = dict(pattern.probabilities).get(pattern.pattern)
     if own is None:
         first = (
-            "Pattern undetermined: the network is not sure enough to name one; its ranking follows region and picture"
-            " more than the fracture line."
+            "Pattern undetermined: its ranking is not reliable enough to name one, and follows region and picture more"
+            " than the fracture line."
         )
         after = f"Most probable: {_estimates(ranked[: RUNNERS_UP + 1])}." if ranked else ""
     else:
@@ -178,7 +178,7 @@ def pattern_lines(pattern: PatternEstimate | None) -> tuple[str, ...]:
         after = f"Next: {_estimates(ranked[:RUNNERS_UP])}." if ranked else ""
     shifted = pattern.displaced_probability
     displaced = (
-        "Displacement was not estimated."
+        "Displacement was not estimated beside the pattern; where it could be measured, it stands among the measures."
         if shifted is None
         else f"Displaced: probability {wording.percent(shifted)}, as the image suggests."
     )

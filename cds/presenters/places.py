@@ -27,6 +27,9 @@ _METHOD_NOTES: dict[MapMethod, str] = {
 TARGETS: dict[MapTarget, str] = {MapTarget.DETECTION: "fracture score", MapTarget.PATTERN: "pattern"}
 
 
+SAME_PATTERN = "Pattern as at place 1: it is read from the radiograph as a whole."
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
     """One figure of a place."""
@@ -46,6 +49,7 @@ class Place:
     """Place in the findings, counted from 1."""
     detection: FractureDetection
     pattern: tuple[str, ...]
+    """Sentences; one that points to the first place where the estimate is the same."""
     geometry: tuple[MeasuredRow, ...]
     unmeasured: str | None
     """The one reason for which nothing was measured; None when something was, or the reasons differ."""
@@ -72,10 +76,12 @@ def _place(result: CaseResult, position: int, detection: FractureDetection, expl
     rows = geometry_rows(detection.geometry)
     reasons = {row.reason for row in rows}
     nothing = len(reasons) == 1 and not any(row.values for row in rows)
+    first = result.findings.detections[0].pattern if result.findings is not None else None
+    again = position > 0 and detection.pattern is not None and detection.pattern == first
     return Place(
         number=position + 1,
         detection=detection,
-        pattern=pattern_lines(detection.pattern),
+        pattern=(SAME_PATTERN,) if again else pattern_lines(detection.pattern),
         geometry=rows,
         unmeasured=reasons.pop() if nothing else None,
         drawing=None if pixels is None else _drawing(pixels, detection, position + 1),

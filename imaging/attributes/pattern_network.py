@@ -81,5 +81,7 @@ def _reduced(canvas: Tensor, side: int) -> Tensor:
 @lru_cache(maxsize=16)
 def _resampling(size: int, side: int) -> Tensor:
     """[side, size]: the share that each of `size` pixels in a line has in each of `side`, as torch weighs them."""
-    lines = torch.eye(size)[None, None]
-    return functional.interpolate(lines, (side, size), mode="bilinear", align_corners=False, antialias=True)[0, 0]
+    # What is kept must serve gradients too, whoever asks first.
+    with torch.inference_mode(False), torch.no_grad():
+        lines = torch.eye(size)[None, None]
+        return functional.interpolate(lines, (side, size), mode="bilinear", align_corners=False, antialias=True)[0, 0]

@@ -78,7 +78,9 @@ INTERVAL_NOTE: Final = "Ranges of uncertainty are distances from the value, in i
 _CONTAINS: Final = RelationshipTypeValues.CONTAINS
 _FRACTURE_CALLS: Final = (FractureCall.DEFINITE, FractureCall.SUSPECTED)
 
-
+UNRELIABLE_RANKING: Final = (
+    "The ranking is not reliable enough to name one; it follows region and picture more than the fracture line. "
+)
 RANKED_PATTERNS: Final = 3
 """Patterns named with their probability."""
 
@@ -342,10 +344,13 @@ def _pattern_texts(pattern: PatternEstimate | None) -> Iterator[tuple[Code, str]
     if pattern is None:
         yield concepts.PATTERN, "Not estimated: no model for patterns was used."
         return
-    unsure = "The network is not sure enough to name one. " if pattern.pattern is FracturePattern.UNDETERMINED else ""
+    named = pattern.pattern is not FracturePattern.UNDETERMINED
     best = pattern.probabilities[:RANKED_PATTERNS]
     ranking = ", ".join(f"{concepts.PATTERNS[one].meaning.lower()} {100 * value:.0f} %" for one, value in best)
-    yield concepts.PATTERN_RANKING, f"{unsure}Estimated from the image: {ranking}."
+    yield (
+        concepts.PATTERN_RANKING,
+        f"{'' if named else UNRELIABLE_RANKING}Estimated from the image as a whole: {ranking}.",
+    )
 
 
 def _geometry_values(geometry: FractureGeometry | None) -> Iterator[NumericMeasurement]:

@@ -14,8 +14,10 @@ from imaging.engine import FractureEngine
 from imaging.errors import ImagingError
 from imaging.preprocess import WORKING_SIDE_PX
 from imaging.reader import read_radiograph
+from imaging.results import FractureCall
 from imaging.runtime import RuntimeName
 from imaging.training.datasets import Collection, LabelledRadiograph, read_collection
+from imaging.training.gallery.details import Details
 from imaging.training.metrics import ImageRecord, Interval, Thresholds, measure
 from imaging.training.splits import part_of, read_list
 
@@ -62,8 +64,10 @@ def run(
         track: wraps the samples, for a progress bar.
 
     Returns:
-        ``{"dataset", "split", "n", "metrics": {name: {"value", "low", "high"}}, ...}``; metrics that the data cannot
-        give are left out.
+        ``{"dataset", "split", "n", "metrics": {name: {"value", "low", "high"}}, "subgroups", "confusion", "froc",
+        "calibration_groups", ...}``; metrics that the data cannot give are left out. Boxes and scores are the
+        detector's on every radiograph; ``cannot_judge`` is the share that the engine would not call, which is the share
+        wrongly refused where all are limbs, and metrics in ``_judged`` are those of the others.
 
     Raises:
         TrainingDataError: the data set cannot be read.
@@ -76,6 +80,7 @@ def run(
     for problem in collection.problems:
         report(problem)
     evaluation = assess(collection, split, model=model, runtime=runtime, rounds=rounds, report=report, track=track)
+    evaluation.result.update(Details.of(evaluation.records, evaluation.thresholds, data).as_entry())
     if report_folder is not None:
         from imaging.training.gallery.folder import write_evaluation  # matplotlib loads only when it is needed
 
@@ -107,6 +112,7 @@ def assess(
         "n_fractured": sum(record.fractured for record in records),
         "n_boxes": sum(len(record.truth) for record in records),
         "n_refused": refused,
+        "n_cannot_judge": sum(not record.judged for record in records) - refused,
         "model": engine.model_id,
         "runtime": engine.runtime.name,
         "thresholds": {
@@ -139,21 +145,24 @@ def records_of(
     """What the engine finds in each radiograph, and how many radiographs it refused.
 
     A refused radiograph stays in the set as one in which nothing was found: leaving it out would flatter the engine.
+    One that was read and that the engine would not judge keeps its boxes, since they are the detector's, and is marked.
     """
     calibration = ScoreCalibration.from_manifest(engine.manifest.document)
     records: list[ImageRecord] = []
     refused = 0
     for sample in track(collection.samples):
         try:
-            pixels = read_radiograph(sample.path).pixels
+            radiograph = read_radiograph(sample.path)
         except ImagingError as error:
             report(f"{sample.image_id}: refused, {error}")
             refused += 1
             side = float(WORKING_SIDE_PX)
             shape, found, judged = (side, side), np.zeros((0, 6)), False
         else:
-            judged = True
-            shape, found = (float(pixels.shape[0]), float(pixels.shape[1])), engine.detect(pixels).numpy().astype(float)
+            height, width = radiograph.pixels.shape
+            boxes, call = engine.call(radiograph)
+            judged = call is not FractureCall.CANNOT_JUDGE
+            shape, found = (float(height), float(width)), boxes.numpy().astype(float)
         scale = np.array([shape[1], shape[0], shape[1], shape[0]])
         records.append(
             ImageRecord(

@@ -47,8 +47,9 @@ def run(
 
     Returns:
         ``{"dataset", "n", "trained_on", "metrics": {"macro_auc", "macro_f1", "accuracy", "coverage", ...}, ...}``.
-        ``trained_on`` counts images that the head was fitted on: figures of these are no measure of anything, and
-        ``unseen`` holds the figures of the others, when there are any.
+        ``trained_on`` counts images that the head was fitted on. ``metrics`` never rests on these: it holds the figures
+        of the others or, where there are none, those of the fit's own cross-validation; ``metrics_from`` says which,
+        and ``resubstitution`` holds the figures on all, which flatter.
 
     Raises:
         TrainingDataError: the data set cannot be read.
@@ -87,19 +88,35 @@ def run(
         "interval": f"95 % percentile bootstrap over images, {rounds} resamples",
         "data_sha256": digest(known),
         "trained_on": sum(learnt),
-        "metrics": _figures(heads, known, estimates, rounds),
+        "metrics_from": "these images",
+        "metrics": _figures(heads, unseen, estimates, rounds) if unseen else {},
     }
     if any(learnt):
-        words = (
-            f"{sum(learnt)} of {len(known)} images are those the head was fitted on: the figures under metrics flatter "
-            "it; the cross-validated ones are under cross_validation"
-        )
-        report(words)
-        result["note"] = words
-        result["cross_validation"] = heads.manifest.document.get("cross_validation", {}).get("pattern")
+        result |= _of_known_images(heads, sum(learnt), _figures(heads, known, estimates, rounds))
         if unseen:
-            result["unseen"] = _figures(heads, unseen, estimates, rounds)
+            result["metrics_from"] = f"the {len(unseen)} images that the head was not fitted on"
+        else:
+            result |= {"metrics_from": "cross-validation of the fit", "metrics": _cross_validated(heads)}
+        report(result["note"])
     return result
+
+
+def _of_known_images(heads: AttributeModel, count: int, figures: dict[str, Any]) -> dict[str, Any]:
+    words = (
+        f"{count} of {figures['n']} images are those the head was fitted on: the figures under resubstitution flatter "
+        "it; metrics does not rest on these images, see metrics_from"
+    )
+    known = heads.manifest.document.get("cross_validation", {}).get("pattern")
+    return {"note": words, "resubstitution": figures, "cross_validation": known}
+
+
+def _cross_validated(heads: AttributeModel) -> dict[str, Any]:
+    """The fit's own figures; of a head that names nothing, with the coverage that this has."""
+    figures = dict(heads.manifest.document.get("cross_validation", {}).get("pattern") or {})
+    if heads.manifest.undetermined_below > 1.0 and figures:
+        figures.pop("accuracy_answered", None)
+        figures |= {"n_answered": 0, "coverage": {"value": 0.0, "low": 0.0, "high": 0.0}}
+    return figures
 
 
 def _figures(

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from torchmetrics.detection import MeanAveragePrecision
 from torchvision.ops import box_iou
 
+from imaging.training.operating_points import lower_bound
+
 Floats = NDArray[np.float64]
 
 # In single precision, as torchmetrics has them: a recall of exactly 0.28 reaches one rounding of that point only.
@@ -44,7 +46,7 @@ class ImageRecord:
     probability: float | None = None
     """Calibrated probability of a fracture, 0..1; None when nothing was judged or the model is not calibrated."""
     judged: bool = True
-    """False when the engine would answer "cannot judge" or refused the file."""
+    """False when the engine answers "cannot judge", by quality or scope, or refused the file."""
 
     @property
     def image_score(self) -> float:
@@ -310,7 +312,7 @@ def measure(records: Sequence[ImageRecord], thresholds: Thresholds, *, rounds: i
         # The same figures on what was judged alone, so that refusing hard images cannot pass for being right on them.
         some = _intervals(measures, positive[judged], scores[judged], rounds)
         result.update({f"{name}_judged": one for name, one in some.items()})
-    result.update(_abstention(positive, judged, rounds))
+    result.update(_abstention(positive, judged))
     result.update(_probability_metrics(records, rounds))
     return result
 
@@ -330,13 +332,18 @@ def _intervals(
     return result
 
 
-def _abstention(positive: NDArray[np.bool_], judged: NDArray[np.bool_], rounds: int) -> dict[str, Interval]:
-    """Share of images that were not judged: of all, and of those with a fracture."""
-    measures: dict[str, Callable[[NDArray[np.bool_], Floats], float]] = {
-        "cannot_judge": lambda _, refused: float(refused.mean()) if len(refused) else float("nan"),
-        "cannot_judge_fractured": lambda flags, refused: float(refused[flags].mean()) if flags.any() else float("nan"),
-    }
-    return _intervals(measures, positive, (~judged).astype(np.float64), rounds)
+def _abstention(positive: NDArray[np.bool_], judged: NDArray[np.bool_]) -> dict[str, Interval]:
+    """Share of images that were not judged: of all, and of those with a fracture; intervals by Clopper and Pearson.
+
+    Resampling would call a share of none certain.
+    """
+    parts = {"cannot_judge": ~judged, "cannot_judge_fractured": ~judged[positive]}
+    return {name: _share(flags) for name, flags in parts.items() if len(flags)}
+
+
+def _share(flags: NDArray[np.bool_]) -> Interval:
+    count, n = int(flags.sum()), len(flags)
+    return Interval(value=count / n, low=lower_bound(count, n, 0.975), high=1 - lower_bound(n - count, n, 0.975))
 
 
 def _probability_metrics(records: Sequence[ImageRecord], rounds: int) -> dict[str, Interval]:

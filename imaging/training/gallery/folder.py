@@ -4,7 +4,6 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +13,13 @@ from imaging.training.datasets import Collection, LabelledRadiograph
 from imaging.training.errors import TrainingDataError
 from imaging.training.evaluate import Evaluation, assess
 from imaging.training.gallery import plots
-from imaging.training.gallery.curves import (
-    FALSE_MARKS_PER_IMAGE,
-    FROC_IOU,
-    FrocTable,
-    calibration_groups,
-    confusion,
-    precision_recall_curve,
-    roc_curve,
-)
+from imaging.training.gallery.curves import FROC_IOU, FrocTable, calibration_groups, precision_recall_curve, roc_curve
+from imaging.training.gallery.details import Details
 from imaging.training.gallery.pictures import draw, worst_errors
-from imaging.training.gallery.subgroups import attributes_of, subgroup_tables
 from imaging.training.metrics import ImageRecord
 
 PAGE = "index.html"
 FOLDER = "evaluation"
-FROC_ROUNDS = 200
 GALLERIES = (
     ("misses", "Worst misses", "Radiographs with a fracture below the high-sensitivity point, lowest score first."),
     (
@@ -122,35 +112,19 @@ def evaluate_development(
 
 
 def _fill(folder: Path, evaluation: Evaluation, root: Path, gallery: int) -> None:
-    records, thresholds = evaluation.records, evaluation.thresholds
-    points = [
-        confusion(records, "high_sensitivity", thresholds.high_sensitivity),
-        confusion(records, "high_specificity", thresholds.high_specificity),
-    ]
-    froc = FrocTable(records)
-    marks = {limit: froc.at(limit, rounds=FROC_ROUNDS) for limit in FALSE_MARKS_PER_IMAGE}
-    tables = subgroup_tables(records, attributes_of(root), thresholds)
-    figures = _plot(folder, evaluation, froc, points)
+    details = Details.of(evaluation.records, evaluation.thresholds, root)
+    figures = _plot(folder, evaluation, details.froc, details.points)
     pictures = _draw_galleries(folder, evaluation, gallery)
-    document = {
-        **evaluation.result,
-        "confusion": {point.name: point.as_entry() for point in points},
-        "froc": {
-            "iou": FROC_IOU,
-            "fractures_marked": {str(limit): asdict(one) for limit, one in marks.items() if one is not None},
-        },
-        "calibration_groups": [asdict(group) for group in calibration_groups(records)],
-        "subgroups": {name: [row.as_entry() for row in rows] for name, rows in tables.items()},
-    }
+    document = {**evaluation.result, **details.as_entry()}
     (folder / "metrics.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     page = _template().render(
         result=evaluation.result,
         metric_words=METRIC_WORDS,
-        points=points,
+        points=details.points,
         point_words=plots.POINT_NAMES,
-        marks=[(limit, one) for limit, one in marks.items() if one is not None],
+        marks=list(details.marks.items()),
         froc_iou=FROC_IOU,
-        tables=tables,
+        tables=details.tables,
         figures=figures,
         galleries=pictures,
     )

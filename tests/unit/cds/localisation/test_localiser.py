@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cds.localisation.catalogue import SCHEMA, load_catalogue
@@ -42,6 +42,8 @@ def test_a_share_is_never_rounded_to_none_or_all() -> None:
 
 
 @settings(deadline=None)
+@example(0.005)
+@example(0.995)
 @given(st.floats(min_value=1e-9, max_value=1 - 1e-9))
 def test_only_none_is_zero_and_only_all_is_a_hundred(share: float) -> None:
     assert EN.percent(share) not in {"0%", "100%"}

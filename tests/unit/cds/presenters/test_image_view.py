@@ -80,11 +80,11 @@ def test_an_undetermined_pattern_is_called_so() -> None:
     unsure = replace(pattern(), pattern=FracturePattern.UNDETERMINED, displaced_probability=None)
     first, then, displaced = pattern_lines(unsure)
     assert first == (
-        "Pattern undetermined: the network is not sure enough to name one; its ranking follows region and picture"
-        " more than the fracture line."
+        "Pattern undetermined: its ranking is not reliable enough to name one, and follows region and picture more than"
+        " the fracture line."
     )
     assert then.startswith("Most probable: oblique 62.0%")
-    assert displaced == "Displacement was not estimated."
+    assert displaced.startswith("Displacement was not estimated beside the pattern;")
     assert pattern_lines(None) == ()
 
 

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 from cds.presenters.html import render_html
-from cds.presenters.places import HEAT_WARNING, places
+from cds.presenters.places import HEAT_WARNING, SAME_PATTERN, places
 from imaging.geometry.measurement import QUANTITIES
 from imaging.results import FractureGeometry, PointPx
 from imaging.warnings import WARNINGS
@@ -28,6 +28,15 @@ def test_a_traced_geometry_is_drawn() -> None:
     assert place.drawing is not None
     assert place.drawing.address.startswith("data:image/png;base64,")
     assert place.drawing.alt in render_html(replace(full, findings=shown))
+
+
+def test_a_pattern_that_places_share_is_told_once() -> None:
+    first, second = findings().detections
+    both = replace(findings(), detections=(first, replace(second, pattern=first.pattern)))
+    told, again = places(replace(full_case(), findings=both))
+    assert told.pattern[0].startswith("Pattern, as the image suggests")
+    assert again.pattern == (SAME_PATTERN,)
+    assert SAME_PATTERN in render_html(replace(full_case(), findings=both))
 
 
 def test_without_pixels_there_are_words_only() -> None:

@@ -129,6 +129,14 @@ def test_canvases_are_reduced_with_antialiasing(network: PatternNetwork) -> None
             torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_gradients_reach_the_canvas_whoever_asked_first(network: PatternNetwork) -> None:
+    with torch.inference_mode():
+        network(torch.rand(1, 3, 160, 160))
+    canvas = torch.rand(1, 3, 160, 160, requires_grad=True)
+    network(canvas)[0].sum().backward()
+    assert canvas.grad is not None and float(canvas.grad.abs().sum()) > 0
+
+
 def test_openvino_reduces_the_canvas_as_torch_does(network: PatternNetwork) -> None:
     canvas = torch.rand(1, 1, 96, 96, generator=torch.Generator().manual_seed(1)).expand(1, 3, 96, 96)
     runtimes = [load_module(network, 96, name, threads=1) for name in (RuntimeName.TORCH, RuntimeName.OPENVINO)]

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -96,7 +97,10 @@ def test_evaluation_says_what_it_was_trained_on(fitted: tuple[Path, Path, list[s
     data, folder, _ = fitted
     result = evaluate_attributes.run(data / "fracture_types", model=folder, runtime="torch", rounds=10)
     assert result["trained_on"] == result["n"] == 12
-    assert "flatter" in result["note"]
+    assert "flatter" in result["note"] and result["metrics_from"] == "cross-validation of the fit"
+    cross_validated = json.loads((folder / "attributes.json").read_text())["cross_validation"]["pattern"]
+    assert result["metrics"]["macro_auc"] == cross_validated["macro_auc"]
+    assert result["resubstitution"]["macro_auc"]["value"] >= cross_validated["macro_auc"]["value"]
     fresh = write_types(tmp_path / "fresh", count=4)
     (fresh / "images" / "0.png").write_bytes(b"")
     # The drawing is seeded: what is drawn anew is the same image, so one pixel is changed.
@@ -110,6 +114,11 @@ def test_evaluation_says_what_it_was_trained_on(fitted: tuple[Path, Path, list[s
         one = result["metrics"][name]
         assert one["low"] <= one["value"] <= one["high"]
     assert result["metrics"]["accuracy"]["value"] <= 0.75
+    assert result["metrics_from"] == "these images" and "resubstitution" not in result
+    shutil.copy(data / "fracture_types" / "images" / "0.png", fresh / "images" / "0.png")
+    result = evaluate_attributes.run(fresh, model=folder, runtime="torch", rounds=10)
+    assert (result["trained_on"], result["n"], result["metrics"]["n"]) == (1, 4, 3)
+    assert result["resubstitution"]["n"] == 4 and "3 images" in result["metrics_from"]
     json.dumps(result, allow_nan=False)
 
 
