@@ -39,6 +39,7 @@ from imaging.training.baselines.measure import compare, evenly, find_in, held_ou
 from imaging.training.baselines.networks import BaselineName, Finder, YoloFinder, make_baseline
 from imaging.training.datasets import Collection, LabelledRadiograph
 from imaging.training.train import TrainingConfig, learn_and_development
+from imaging.yolov7.graphs import GRAPHS
 
 OURS = "ours"
 SHIPPED = "shipped"
@@ -100,6 +101,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--budget-windows", type=int, default=defaults.epochs * defaults.samples_per_epoch)
     parser.add_argument("--epochs", type=int, default=defaults.epochs, help="parts that the budget is dealt in")
     parser.add_argument("--batch-size", type=int, default=defaults.batch_size)
+    parser.add_argument("--graph", default=defaults.graph, help="of our detector, see imaging.yolov7.graphs.GRAPHS")
     parser.add_argument("--image-size", type=int, default=defaults.image_size, help="side of the canvas in pixels")
     parser.add_argument("--crop-size", type=int, default=defaults.crop_size, help="side of a window in pixels")
     parser.add_argument("--classifier-size", type=int, default=320, help="side of the classifier's canvas in pixels")
@@ -118,6 +120,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _bench(options: argparse.Namespace) -> Bench:
     plain = TrainingConfig(
+        graph=options.graph,
         epochs=options.epochs,
         batch_size=options.batch_size,
         image_size=options.image_size,
@@ -200,13 +203,17 @@ def _our_subject(name: str, bench: Bench, folder: Path, threads: int) -> Subject
     eager = YoloFinder(manifest)
     if finished is None:
         parameters = sum(parameter.numel() for parameter in load_network(manifest).parameters())
-        start = "ImageNet" if name == OURS else _history(manifest, bench.config)
+        start = _history(manifest, bench.config) if name == SHIPPED else _start(bench.config.graph)
         finished = _measured(name, eager, bench, parameters=parameters, start=start, seconds=seconds)
         finished["model_id"] = manifest.model_id
         if name == OURS:
             _write(folder / RESULT_NAME, finished)
     fast = YoloFinder(manifest, load_runtime(manifest, RuntimeName.OPENVINO, threads=threads))
     return Subject(result=finished, finders={"torch": eager, "openvino": fast}, canvas=manifest.image_size)
+
+
+def _start(graph: str) -> str:
+    return "ImageNet" if any(layer.factory is not None for layer in GRAPHS[graph].layers) else "random"
 
 
 def _history(manifest: DetectorManifest, config: TrainingConfig) -> str:
