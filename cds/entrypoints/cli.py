@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+import typer.core
 from typer.models import OptionInfo
 
 from cds.bedside import BEDSIDE_FIELDS, MAX_DIETARY_CALCIUM_MG_PER_DAY, FieldKind
@@ -27,6 +28,9 @@ from fusion.sites import FractureSite
 # Threads that wait for each other must sleep, not spin: beside other busy processes, spinning made `cds demo` take
 # five times as long on two cores. Read when torch and XGBoost load their OpenMP; what the operator has set stays.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# All help is plain (see below); where rich is installed, typer would still escape "[required]" in it, as markup.
+typer.core.HAS_RICH = False
 
 app = typer.Typer(
     name="cds",

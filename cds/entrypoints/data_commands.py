@@ -90,6 +90,8 @@ def import_data(
             print(f"label {label!r}: {count} boxes, {'a fracture' if fracture else 'ignored'}")
         print(f"{out}: {result.images} images, {result.fractured} fractured, {result.boxes} boxes")
         print(f"next: cds data check --data {out}")
+        if not result.splits:
+            print(f"then: cds data split --data {out} --out SPLITS.csv: the labels name no split, a training wants one")
 
 
 @data_app.command("check")

@@ -57,7 +57,7 @@ def train_detector(
 ) -> None:
     """Train the fracture detector."""
     with failures_explained():
-        from imaging.training.reproducible import device_options
+        from imaging.training.reproducible import check_devices, device_options
         from imaging.training.splits import REST
         from imaging.training.train import TrainingConfig, run
 
@@ -67,15 +67,23 @@ def train_detector(
         if split_list is not None:
             settings = replace(settings, split_list=str(split_list))
         if fold is not None:
+            if settings.split_list is None:
+                raise typer.BadParameter(
+                    "--fold needs --split-list, a list of folds: cds data split --scheme kfold writes one"
+                )
             settings = replace(settings, split=REST, development_split=f"fold{fold}")
-        run(data, out, config=settings, resume=resume, trainer_options=device_options(devices, strategy))
+        options = device_options(devices, strategy)
+        check_devices(options)
+        run(data, out, config=settings, resume=resume, trainer_options=options)
 
 
 @train_app.command("fracture-type")
 def train_fracture_type(
     data: Annotated[
         Path,
-        typer.Option("--data", exists=True, file_okay=False, help="Folder of fracatlas, hip, fracture_types or some."),
+        typer.Option(
+            "--data", exists=True, file_okay=False, help="Folder of fracatlas, hip, fracture_types or some, or one."
+        ),
     ],
     out: OutOption,
     config: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="YAML of settings.")] = None,
@@ -250,7 +258,10 @@ def train_healing(
 @evaluate_app.command("detector")
 def evaluate_detector(
     data: ImagesOption,
-    split: Annotated[str, typer.Option(help="'all', or a split of the data set's own list.")] = "all",
+    split: Annotated[
+        str | None,
+        typer.Option(help="'all', or a split of the data set's own list or of --split-list.", show_default="all"),
+    ] = None,
     model: ModelOption = None,
     runtime: Annotated[Runtime, typer.Option(help="What runs the network.")] = Runtime.AUTO,
     json_path: JsonOption = None,
@@ -264,9 +275,14 @@ def evaluate_detector(
     with failures_explained():
         from imaging.training.evaluate import run
 
+        if split_list is not None and split is None:
+            from imaging.training.splits import read_list
+
+            known = ", ".join(sorted(set(read_list(split_list).values())))
+            raise typer.BadParameter(f"--split-list needs --split, which part to measure on: {known}")
         metrics = run(
             data,
-            split,
+            split or "all",
             model=model,
             runtime=runtime.value,
             split_list=split_list,

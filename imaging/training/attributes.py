@@ -3,14 +3,14 @@
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-import yaml
 
 from imaging.attributes.manifest import ATTRIBUTES_NAME, PatternNetworkEntry
 from imaging.attributes.model import DISPLACED, FRACTURE, HARDWARE, LIMB, PATTERN, VIEW
@@ -25,6 +25,7 @@ from imaging.training.attributes_data import (
     LICENCES,
     TYPES,
     AttributeSample,
+    collection_folders,
     digest,
     read_fracatlas,
     read_samples,
@@ -34,6 +35,7 @@ from imaging.training.attributes_features import FeatureTable, Report, Track, ex
 from imaging.training.attributes_heads import (
     FittedHead,
     HeadSettings,
+    check_patterns,
     fit_flag,
     fit_fracture,
     fit_patterns,
@@ -41,7 +43,8 @@ from imaging.training.attributes_heads import (
     stack,
 )
 from imaging.training.errors import TrainingDataError
-from imaging.training.pattern_network import NETWORKS, place_network
+from imaging.training.pattern_network import NETWORK_NAME, NETWORKS, place_network
+from imaging.training.settings import OneOf, read_settings
 from imaging.training.splits import read_list, with_rest
 from imaging.yolov7.checkpoint import save_weights
 
@@ -68,7 +71,7 @@ class AttributeConfig:
 
     split: str = "train"
     """Part of FracAtlas' split list that the heads learn from; the rest is measured, never learnt."""
-    pattern_network: str = "shipped"
+    pattern_network: Annotated[str, OneOf(NETWORKS)] = "shipped"
     """What the pattern head reads, a word of `NETWORKS`."""
     heads: HeadSettings = dataclasses.field(default_factory=HeadSettings)
 
@@ -77,23 +80,9 @@ class AttributeConfig:
         """A YAML mapping of ``split``, ``pattern_network`` and the fields of `HeadSettings`.
 
         Raises:
-            TrainingDataError: unknown field, or not a mapping.
+            TrainingDataError: no YAML, an unknown setting, or a value that it cannot have.
         """
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-        own = ("split", "pattern_network")
-        known = set(own) | {one.name for one in dataclasses.fields(HeadSettings)}
-        if not isinstance(loaded, dict) or not set(loaded) <= known:
-            unknown = sorted(set(loaded) - known) if isinstance(loaded, dict) else "no mapping at all"
-            raise TrainingDataError(
-                f"{path.name} has unknown settings: {unknown}", f"known: {', '.join(sorted(known))}"
-            )
-        chosen = {name: loaded.pop(name) for name in own if name in loaded}
-        if chosen.get("pattern_network", "none") not in NETWORKS:
-            raise TrainingDataError(
-                f"{path.name}: there is no pattern_network {chosen['pattern_network']!r}",
-                f"choose {' or '.join(NETWORKS)}",
-            )
-        return cls(**chosen, heads=HeadSettings(**loaded))
+        return read_settings(path, cls)
 
 
 def run(
@@ -110,8 +99,9 @@ def run(
     """Fit the attribute heads on the features of a detector.
 
     Args:
-        data: folder that holds ``fracatlas``, ``hip`` and ``fracture_types``; what is missing is left out and said so.
-        out: folder for ``attributes.safetensors`` and ``attributes.json``.
+        data: folder that holds ``fracatlas``, ``hip`` and ``fracture_types``, or one of these; what is missing is left
+            out and said so.
+        out: folder for ``attributes.safetensors`` and ``attributes.json``; a failed fit adds nothing to it.
         model: the detector's folder; the shipped one by default.
         config: settings; the defaults are those of the shipped heads.
         cache: folder to keep features in for the next fit; none by default.
@@ -132,30 +122,48 @@ def run(
         )
     samples = read_samples(data, config.split, report)
     outside_scope = without_outside_scope(samples, report)
-    network = place_network(config.pattern_network, engine.manifest, out) if TYPES in samples else None
-    tables = {
-        name: extract(some, engine, cache=cache, report=report, track=track)
-        if name != TYPES
-        else extract_for_patterns(some, engine, network, cache=cache, report=report, track=track)
-        for name, some in samples.items()
-    }
-    mirrored = (
-        None
-        if network is None
-        else extract_for_patterns(samples[TYPES], engine, network, mirrored=True, cache=cache, track=track)
-    )
-    outside = _outside(data, config.split, samples, engine, cache, report)
-    return fit(
-        tables,
-        out,
-        engine=engine,
-        config=config,
-        network=network,
-        mirrored=mirrored,
-        outside=outside,
-        outside_scope=outside_scope,
-        report=report,
-    )
+    if TYPES in samples:
+        check_patterns(samples[TYPES], config.heads.folds)
+    with _nothing_added(out):
+        network = place_network(config.pattern_network, engine.manifest, out) if TYPES in samples else None
+        tables = {
+            name: extract(some, engine, cache=cache, report=report, track=track)
+            if name != TYPES
+            else extract_for_patterns(some, engine, network, cache=cache, report=report, track=track)
+            for name, some in samples.items()
+        }
+        mirrored = (
+            None
+            if network is None
+            else extract_for_patterns(samples[TYPES], engine, network, mirrored=True, cache=cache, track=track)
+        )
+        outside = _outside(data, config.split, samples, engine, cache, report)
+        return fit(
+            tables,
+            out,
+            engine=engine,
+            config=config,
+            network=network,
+            mirrored=mirrored,
+            outside=outside,
+            outside_scope=outside_scope,
+            report=report,
+        )
+
+
+@contextmanager
+def _nothing_added(out: Path) -> Iterator[None]:
+    """Take the pattern network, and the folder, away again when the fit that wanted them fails."""
+    network = out / NETWORK_NAME
+    there, folder_there = network.is_file(), out.is_dir()
+    try:
+        yield
+    except BaseException:
+        if not there:
+            network.unlink(missing_ok=True)
+        if not folder_there and out.is_dir() and not any(out.iterdir()):
+            out.rmdir()
+        raise
 
 
 def _outside(
@@ -170,7 +178,7 @@ def _outside(
     if split == "all" or FRACATLAS not in samples:
         return None
     learnt = {sample.image_id for sample in samples[FRACATLAS]}
-    rest = [one for one in read_fracatlas(data / FRACATLAS, "all") if one.image_id not in learnt]
+    rest = [one for one in read_fracatlas(collection_folders(data)[FRACATLAS], "all") if one.image_id not in learnt]
     return extract(rest, engine, cache=cache, report=report) if rest else None
 
 

@@ -73,7 +73,7 @@ def read_samples(root: Path, split: str, report: Callable[[str], None]) -> dict[
     """Whatever of the three collections lies in `root`.
 
     Args:
-        root: folder that holds ``fracatlas``, ``hip`` and ``fracture_types``, or some of them.
+        root: folder that holds ``fracatlas``, ``hip`` and ``fracture_types``, or some of them; or one of these itself.
         split: part of FracAtlas' split list to use, or ``all``.
         report: receives one line per collection or row that is left out.
 
@@ -85,17 +85,29 @@ def read_samples(root: Path, split: str, report: Callable[[str], None]) -> dict[
         HIP: lambda folder: read_hip(folder, report),
         TYPES: lambda folder: read_types(folder, report),
     }
-    found: dict[str, list[AttributeSample]] = {}
-    for name, reader in readers.items():
-        if (root / name).is_dir():
-            found[name] = reader(root / name)
-        else:
-            report(f"no folder {name!r}: what only it teaches is left out")
-    if not found:
+    folders = collection_folders(root)
+    for name in sorted(set(COLLECTIONS) - set(folders), key=COLLECTIONS.index):
+        report(f"no folder {name!r}: what only it teaches is left out")
+    return {name: readers[name](folder) for name, folder in folders.items()}
+
+
+def collection_folders(root: Path) -> dict[str, Path]:
+    """Where the collections lie, by name: the folders of these names in `root`, or `root` itself if it is called so.
+
+    Raises:
+        TrainingDataError: none of them is there.
+    """
+    inside = {name: root / name for name in COLLECTIONS if (root / name).is_dir()}
+    own = root.resolve().name
+    if not inside and own in COLLECTIONS:
+        return {own: root}
+    if not inside:
         raise TrainingDataError(
-            f"{root.name!r} holds none of {', '.join(COLLECTIONS)}", "give the folder that holds the data folders"
+            f"{root.name!r} holds none of the folders {', '.join(COLLECTIONS)}",
+            "give a folder that holds some of them, or one of them itself; they are known by these names, so pictures "
+            f"with their types (images.csv with image and type) must lie in a folder called {TYPES}",
         )
-    return found
+    return inside
 
 
 def without_outside_scope(samples: dict[str, list[AttributeSample]], report: Callable[[str], None]) -> list[str]:

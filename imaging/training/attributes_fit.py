@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
 from imaging.attributes.heads import AffineHead
+from imaging.training.errors import TrainingDataError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -46,11 +47,20 @@ class Standard:
 def folds_of(groups: Sequence[str], strata: Sequence[object], count: int, seed: int) -> Ints:
     """Fold number of each image [n]; no group in two folds, strata spread evenly.
 
-    With fewer groups than `count` there are as many folds as groups.
+    With fewer groups than `count`, or fewer images in the largest stratum, there are as many folds as those.
+
+    Raises:
+        TrainingDataError: that leaves less than two folds.
     """
     numbers = np.unique(np.array(groups), return_inverse=True)[1]
     labels = np.unique(np.array([str(one) for one in strata]), return_inverse=True)[1]
-    splitter = StratifiedGroupKFold(min(count, int(numbers.max()) + 1), shuffle=True, random_state=seed)
+    count = min(count, int(numbers.max()) + 1, int(np.bincount(labels).max()))
+    if count < 2:
+        raise TrainingDataError(
+            f"{len(labels)} radiographs cannot be cross-validated: one group, or no two of a kind",
+            "add radiographs of more groups (patients)",
+        )
+    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
     folds = np.zeros(len(labels), dtype=np.int64)
     for number, (_, held_out) in enumerate(splitter.split(labels, labels, numbers)):
         folds[held_out] = number

@@ -1,8 +1,9 @@
 """Each attribute head with its cross-validated figures."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from imaging.attributes.heads import AffineHead
 from imaging.calibration import log_odds
 from imaging.labels import FracturePattern
+from imaging.training.attributes_data import AttributeSample
 from imaging.training.attributes_features import FeatureTable
 from imaging.training.attributes_fit import (
     Floats,
@@ -30,7 +32,9 @@ from imaging.training.attributes_fit import (
     softmax_line,
 )
 from imaging.training.attributes_metrics import interval, measured, pattern_metrics
+from imaging.training.errors import TrainingDataError
 from imaging.training.metrics import area_under_curve
+from imaging.training.settings import Count, Folds, Positive, Range, Seed, Share, Whole
 
 Bools = NDArray[np.bool_]
 
@@ -42,19 +46,19 @@ CHANCE = 0.5
 class HeadSettings:
     """What decides a fit, but the data. The penalties were chosen once by cross-validation on the shipped data."""
 
-    folds: int = 5
-    pattern_penalty: float = 2.0
+    folds: Folds = 5
+    pattern_penalty: Positive = 2.0
     """For each view of an image that is learnt from."""
-    flag_penalty: float = 1.0
-    fracture_penalty: float = 1.0
-    wanted_accuracy: float = 0.6
+    flag_penalty: Positive = 1.0
+    fracture_penalty: Positive = 1.0
+    wanted_accuracy: Share = 0.6
     """Of the patterns that are named, at least this share is right on held-out images."""
-    rounds: int = 500
+    rounds: Whole = 500
     """Bootstrap resamples."""
-    seed: int = 20261122
-    fewest: int = 8
+    seed: Seed = 20261122
+    fewest: Annotated[int, Range(2)] = 8
     """A flag with fewer images on either side gets no head."""
-    fewest_across: int = 5
+    fewest_across: Count = 5
     """A pattern with fewer images in a source is not measured there by a head fitted on the other sources."""
 
 
@@ -82,6 +86,26 @@ def _cross_calibrated(scores: Floats, folds: Ints, fit: Callable[[Bools], Line])
     return logits
 
 
+def check_patterns(samples: Sequence[AttributeSample], folds: int) -> None:
+    """Refuse radiographs on which a pattern head cannot be cross-validated.
+
+    Raises:
+        TrainingDataError: fewer than two patterns have radiographs of as many groups as there are folds.
+    """
+    groups: dict[FracturePattern, set[str]] = {}
+    for sample in samples:
+        if sample.pattern is not None:
+            groups.setdefault(sample.pattern, set()).add(sample.group)
+    if sum(len(some) >= folds for some in groups.values()) >= 2:
+        return
+    counts = ", ".join(f"{pattern.value} {len(some)}" for pattern, some in sorted(groups.items())) or "none"
+    raise TrainingDataError(
+        f"too few radiographs to cross-validate fracture patterns in {folds} folds; groups of each pattern: {counts}",
+        f"have at least two patterns with radiographs of {folds} groups (patients) or more each, or set folds lower "
+        "(2 or more) in the settings",
+    )
+
+
 def fit_patterns(
     table: FeatureTable, settings: HeadSettings, *, mirrored: FeatureTable | None = None
 ) -> tuple[tuple[FracturePattern, ...], FittedHead]:
@@ -94,13 +118,20 @@ def fit_patterns(
         table: the images.
         settings: of the fit.
         mirrored: the same images mirrored; they are learnt from too, and not measured.
+
+    Raises:
+        TrainingDataError: too few images, see `check_patterns`.
     """
+    check_patterns(table.samples, settings.folds)
     found = [sample.pattern for sample in table.samples]
     patterns = tuple(pattern for pattern in FracturePattern if pattern in found)
     labels = np.array([patterns.index(pattern) for pattern in found if pattern is not None])
     sources = np.array([sample.source for sample in table.samples])
     groups = [sample.group for sample in table.samples]
-    folds = folds_of(groups, list(zip(labels.tolist(), sources, strict=True)), settings.folds, settings.seed)
+    strata: list[object] = list(zip(labels.tolist(), sources.tolist(), strict=True))
+    if max(Counter(strata).values()) < settings.folds:  # many small sources: spread the patterns alone
+        strata = labels.tolist()
+    folds = folds_of(groups, strata, settings.folds, settings.seed)
     views = [table.vectors] if mirrored is None else [table.vectors, mirrored.vectors]
     raw, repeated = np.concatenate(views), len(views)
     targets, weights = np.tile(one_hot(labels, len(patterns)), (repeated, 1)), np.ones(len(raw))
@@ -177,8 +208,8 @@ def fit_flag(
 ) -> FittedHead | None:
     """A yes-or-no head on the images whose label is known.
 
-    None when there are too few images on either side, or when cross-validation cannot tell the head from chance: an
-    answer worth nothing is not given.
+    None when there are too few images on either side, in all or outside one of the folds, or when cross-validation
+    cannot tell the head from chance: an answer worth nothing is not given.
 
     Args:
         table: the images.
@@ -191,8 +222,12 @@ def fit_flag(
     if min(positive.sum(), (~positive).sum()) < settings.fewest:
         return None
     samples = [sample for sample, one in zip(table.samples, known, strict=True) if one]
+    if len({one.group for one in samples}) < 2:
+        return None
     raw = table.vectors[known]
     folds = folds_of([one.group for one in samples], positive.tolist(), settings.folds, settings.seed)
+    if any(len(np.unique(positive[folds != fold])) < 2 for fold in np.unique(folds)):
+        return None
     targets, weights = np.where(positive, 1.0, -1.0)[:, None], balanced(positive)
     scores = held_out_scores(Standard.of(raw)(raw), targets, weights, folds, settings.flag_penalty)
     logits = _cross_calibrated(scores, folds, lambda mask: binary_line(scores[mask, 0], positive[mask]))
@@ -231,7 +266,7 @@ def fit_fracture(
     positive = np.array([bool(sample.fractured) for sample in table.samples])
     collections = np.array([sample.collection for sample in table.samples])
     judged = positive[unseen]
-    if min(judged.sum(), (~judged).sum()) < settings.fewest:
+    if min(judged.sum(), (~judged).sum()) < settings.fewest or len({sample.group for sample in table.samples}) < 2:
         return None
     strata = [f"{one}{flag}" for one, flag in zip(collections, positive, strict=True)]
     folds = folds_of([sample.group for sample in table.samples], strata, settings.folds, settings.seed)

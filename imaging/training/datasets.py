@@ -29,6 +29,11 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 
 Target = dict[str, torch.Tensor]
 
+_HOW_TO_SPLIT = (
+    "write a split list with 'cds data split' and give it as --split-list, or take all of it, unsplit: "
+    "'split: all' in the settings of a training, --split all of an evaluation"
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledRadiograph:
@@ -92,7 +97,7 @@ def read_collection(root: Path, split: str = "all") -> Collection:
     if not collection.samples:
         raise TrainingDataError(
             f"nothing usable in {root.name!r}, split {split!r}: {'; '.join(collection.problems[:3]) or 'it is empty'}",
-            "check the split name and the label files",
+            "check the label files: cds data check names every row that cannot be used",
         )
     return collection
 
@@ -132,7 +137,7 @@ def _ids_of_split(table: Path, split: str) -> set[str] | None:
     if split == "all":
         return None
     if not table.is_file():
-        raise TrainingDataError(f"split {split!r} asked for, but there is no split.csv", "use --split all")
+        raise TrainingDataError(f"split {split!r} asked for, but there is no split.csv", _HOW_TO_SPLIT)
     rows = _read_table(table, ("image_id", "split"))
     known = {row["split"] for row in rows}
     if split not in known:
@@ -178,6 +183,7 @@ def _read_csv_layout(root: Path, split: str) -> Collection:
     healthy sides are labelled ``normal-*``, so a collection with labelled boxes serves image-level metrics only.
     """
     rows = _read_table(root / "images.csv", ("image",))
+    _check_split(root, rows, split)
     box_table = root / "boxes.csv"
     box_rows = _read_table(box_table, ("image", "x1", "y1", "x2", "y2")) if box_table.is_file() else []
     labelled_parts = any("label" in row for row in box_rows)
@@ -218,6 +224,20 @@ def _read_csv_layout(root: Path, split: str) -> Collection:
     unlisted = set(by_image) - {row["image"] for row in rows}
     problems.extend(f"{image}: has a box, but is not in images.csv" for image in sorted(unlisted))
     return Collection(name=root.resolve().name, samples=tuple(samples), problems=tuple(problems))
+
+
+def _check_split(root: Path, rows: Sequence[dict[str, str]], split: str) -> None:
+    """Refuse a split that no row of ``images.csv`` names; an import leaves the column empty where nothing told it."""
+    known = {row["split"] for row in rows if row.get("split")}
+    if not rows or split == "all" or split in known:
+        return
+    if known:
+        raise TrainingDataError(
+            f"no split {split!r} in images.csv of {root.name!r}", f"known splits: {', '.join(sorted(known))}, all"
+        )
+    raise TrainingDataError(
+        f"split {split!r} asked for, but images.csv of {root.name!r} puts no image into a split", _HOW_TO_SPLIT
+    )
 
 
 def _is_fractured(row: dict[str, str]) -> bool | None:

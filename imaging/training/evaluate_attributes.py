@@ -75,7 +75,7 @@ def run(
     )
     learnt = [sample.sha256() in heads.manifest.training_images for sample in known]
     unseen = [sample for sample, one in zip(known, learnt, strict=True) if not one]
-    result = {
+    result: dict[str, Any] = {
         "dataset": data.resolve().name,
         "n": len(known),
         "n_unknown_pattern": len(read) - len(known),

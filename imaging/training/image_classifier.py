@@ -3,13 +3,12 @@
 import json
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import pytorch_lightning as pl
 import torch
-import yaml
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional
@@ -21,11 +20,22 @@ from imaging.training.errors import TrainingDataError
 from imaging.training.fitting import fit
 from imaging.training.memory import keep_freed_memory
 from imaging.training.module import WeightAverage, with_cosine
-from imaging.training.precision import resolve
+from imaging.training.precision import PRECISIONS, resolve
 from imaging.training.pretraining import hand_backbone, words_for
 from imaging.training.release import CLASSIFIER_NAME, recorded_config, set_operation, write_document
+from imaging.training.settings import (
+    Count,
+    NotNegative,
+    OneOf,
+    Positive,
+    Seed,
+    ShareAboveZero,
+    ShareBelowOne,
+    Whole,
+    read_settings,
+)
 from imaging.training.stale_heads import drop_stale_heads
-from imaging.training.train import check_trainable, imagenet_state, learn_and_development
+from imaging.training.train import check_epoch, check_trainable, imagenet_state, learn_and_development
 from imaging.yolov7.checkpoint import save_weights
 from imaging.yolov7.efficientnet_lite import EfficientNetLite0, fold_imagenet_state
 from imaging.yolov7.image_classifier import ImageClassifier
@@ -39,39 +49,34 @@ Report = Callable[[str], None]
 class ClassifierConfig:
     """Settings of one training; what is held out is said by the detector's manifest."""
 
-    epochs: int = 20
-    samples_per_epoch: int = 1600
-    batch_size: int = 16
-    positive_fraction: float = 0.5
+    epochs: Count = 20
+    samples_per_epoch: Count = 1600
+    batch_size: Count = 16
+    positive_fraction: ShareAboveZero = 0.5
     """Share of fractured radiographs among those it learns from, 0..1."""
-    learning_rate: float = 1e-3
-    backbone_learning_rate: float = 3e-4
-    weight_decay: float = 0.005
-    frozen_blocks: int = 3
+    learning_rate: Positive = 1e-3
+    backbone_learning_rate: NotNegative = 3e-4
+    weight_decay: NotNegative = 0.005
+    frozen_blocks: Whole = 3
     backbone_from: str | None = None
     """Folder of skeletal age networks (`cds train bone-age`) whose backbone it starts from; else ImageNet's."""
-    average_decay: float = 0.9985
-    weight: float = 0.75
+    average_decay: ShareBelowOne = 0.9985
+    weight: NotNegative = 0.75
     """Factor on the log odds that lower the detector's; at least 0."""
-    seed: int = 20261121
-    workers: int = 1
-    precision: str = "auto"
+    seed: Seed = 20261121
+    workers: Whole = 1
+    precision: Annotated[str, OneOf(PRECISIONS)] = "auto"
 
     @classmethod
     def read(cls, path: Path) -> Self:
         """A YAML mapping of these fields.
 
         Raises:
-            TrainingDataError: unknown field, or not a mapping.
+            TrainingDataError: no YAML, an unknown setting, or a value that it cannot have.
         """
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-        known = {field.name for field in fields(cls)}
-        if not isinstance(loaded, dict) or not set(loaded) <= known:
-            unknown = sorted(set(loaded) - known) if isinstance(loaded, dict) else "no mapping at all"
-            raise TrainingDataError(
-                f"{path.name} has unknown settings: {unknown}", f"known: {', '.join(sorted(known))}"
-            )
-        return cls(**loaded)
+        config = read_settings(path, cls)
+        check_epoch(path.name, config.samples_per_epoch, config.batch_size)
+        return config
 
 
 class ClassifierTraining(pl.LightningModule):

@@ -2,7 +2,11 @@
 
 import torch
 
+from imaging.training.errors import TrainingDataError
+
 AUTO = "auto"
+PRECISIONS = (AUTO, "32-true", "bf16-mixed", "16-mixed")
+"""What a configuration may say: ``auto``, and those of Lightning's words that the batches here can be computed in."""
 
 
 def resolve(precision: str) -> str:
@@ -10,7 +14,12 @@ def resolve(precision: str) -> str:
 
     On a processor without AVX512-BF16 or AMX bfloat16 is emulated: a step of the detector took 17 times as long there
     as in float32.
+
+    Raises:
+        TrainingDataError: there is no such precision.
     """
+    if precision not in PRECISIONS:
+        raise TrainingDataError(f"there is no precision {precision!r}", f"choose one of {', '.join(PRECISIONS)}")
     if precision != AUTO:
         return precision
     return "bf16-mixed" if _has_bfloat16() else "32-true"

@@ -12,7 +12,9 @@ vectors that is a sensible cloud of points; of pixels it is a double exposure th
 offered for radiographs.
 """
 
-from collections.abc import Iterator, Sequence
+import logging
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +22,7 @@ from typing import Any, Protocol
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
 from torch.nn import functional
@@ -27,6 +30,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision import tv_tensors
 
 from imaging.training.datasets import LabelledRadiograph, Target
+from imaging.training.errors import TrainingDataError
 from imaging.yolov7.network import Yolov7
 
 
@@ -189,15 +193,46 @@ def device_options(devices: str | None, strategy: str | None, accelerator: str |
         devices: a number of devices, a list of their numbers (``0,1``), or ``auto``.
         strategy: for instance ``ddp``.
         accelerator: for instance ``gpu``.
+
+    Raises:
+        TrainingDataError: no such devices or strategy, as far as the words tell; see `check_devices`.
     """
     options: dict[str, Any] = {}
     if devices is not None:
+        if not re.fullmatch(r"-1|[1-9]\d*|\d+(,\d+)+|\d+,|auto", devices):
+            raise TrainingDataError(
+                f"--devices cannot be {devices!r}",
+                "give how many devices (2), which of them by number (0,1), -1 for all, or auto",
+            )
         options["devices"] = int(devices) if devices.lstrip("-").isdigit() else devices
     if strategy is not None:
         options["strategy"] = strategy
     if accelerator is not None:
         options["accelerator"] = accelerator
     return options
+
+
+def check_devices(options: Mapping[str, Any]) -> None:
+    """Refuse options of the Lightning Trainer that this machine cannot serve, before anything is read.
+
+    Raises:
+        TrainingDataError: it has not these devices, or does not know the strategy.
+    """
+    if not {"devices", "strategy", "accelerator"} & set(options):
+        return
+    logger = logging.getLogger("pytorch_lightning.utilities.rank_zero")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # the Trainer that trains says the same
+    try:
+        pl.Trainer(logger=False, enable_checkpointing=False, enable_progress_bar=False, **options)
+    except (MisconfigurationException, ImportError, TypeError, ValueError) as error:
+        raise TrainingDataError(
+            f"this machine cannot train with {', '.join(f'--{name} {value}' for name, value in options.items())}: "
+            f"{str(error).splitlines()[0].rstrip('.')}",
+            "leave --devices and --strategy out to use what is there, or give what this machine has",
+        ) from error
+    finally:
+        logger.setLevel(level)
 
 
 def log_version(folder: Path) -> str:

@@ -190,15 +190,30 @@ def with_rest(assignment: Mapping[str, str], split: str, development_split: str)
     """The list as a training reads it: when it learns from `REST`, all but the development split bear that name.
 
     Raises:
-        TrainingDataError: the training would learn from the images that it is judged on.
+        TrainingDataError: the training would learn from the images that it is judged on, or the list has no such
+            development split.
     """
     if split == development_split:
         raise TrainingDataError(
             f"the split {split!r} is both learnt from and held out", f"name two splits, or learn from {REST!r}"
         )
+    check_listed(assignment, development_split)
     if split != REST:
         return dict(assignment)
     return {image: part if part == development_split else REST for image, part in assignment.items()}
+
+
+def check_listed(assignment: Mapping[str, str], split: str) -> None:
+    """Refuse a split that the list does not have.
+
+    Raises:
+        TrainingDataError: it has none of this name.
+    """
+    known = set(assignment.values())
+    if split not in known:
+        raise TrainingDataError(
+            f"no split {split!r} in the list", f"name one of its splits: {', '.join(sorted(known)) or 'it has none'}"
+        )
 
 
 def part_of(collection: Collection, assignment: Mapping[str, str], split: str) -> Collection:
@@ -207,9 +222,7 @@ def part_of(collection: Collection, assignment: Mapping[str, str], split: str) -
     Raises:
         TrainingDataError: no such split, or nothing of it in the collection.
     """
-    known = set(assignment.values())
-    if split not in known:
-        raise TrainingDataError(f"no split {split!r} in the list", f"known splits: {', '.join(sorted(known))}")
+    check_listed(assignment, split)
     ids = {sample.image_id for sample in collection.samples}
     unlisted = [f"{image_id}: not in the split list" for image_id in sorted(ids - set(assignment))]
     missing = [

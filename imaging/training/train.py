@@ -3,64 +3,83 @@
 import dataclasses
 import importlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pytorch_lightning as pl
 import torch
-import yaml
 from pytorch_lightning.callbacks import EarlyStopping
 
 from imaging.manifest import read_manifest
-from imaging.training.audit import vet
+from imaging.training.audit import BadData, announce, vet
 from imaging.training.datamodule import FractureDataModule
 from imaging.training.datasets import Collection, LabelledRadiograph, read_collection
 from imaging.training.errors import TrainingDataError
 from imaging.training.fitting import fit
 from imaging.training.memory import keep_freed_memory
 from imaging.training.module import FractureDetector, WeightAverage
-from imaging.training.precision import AUTO, resolve
-from imaging.training.reproducible import add_head_dropout, positive_share
+from imaging.training.precision import AUTO, PRECISIONS, resolve
+from imaging.training.reproducible import Sampling, add_head_dropout, positive_share
+from imaging.training.settings import (
+    Count,
+    Folds,
+    NotNegative,
+    OneOf,
+    Positive,
+    Seed,
+    Share,
+    ShareAboveZero,
+    ShareBelowOne,
+    Side,
+    Whole,
+    read_settings,
+)
 from imaging.training.splits import part_of, read_list, with_rest
 from imaging.yolov7 import LossGains, Yolov7, build, ota_loss, plain_loss
 from imaging.yolov7.checkpoint import load_weights
 from imaging.yolov7.efficientnet_lite import EfficientNetLite, EfficientNetLite0, EfficientNetLite2, fold_imagenet_state
+from imaging.yolov7.graphs import GRAPHS
 
 if TYPE_CHECKING:
     from imaging.engine import FractureEngine
+
+
+LOSSES = {"ota": ota_loss, "plain": plain_loss}
+"""Losses by how they assign predictions to fractures."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingConfig:
     """All that decides a training run, but the data. The defaults are those of the shipped weights."""
 
-    graph: str = "yolov7-tiny-lite0"
+    graph: Annotated[str, OneOf(GRAPHS)] = "yolov7-tiny-lite0"
     split: str = "train"
     """Which part of the data's own split list to learn from; the development folds are cut out of it."""
-    folds: int = 10
-    development_fold: int = 7
+    folds: Folds = 10
+    development_fold: Whole = 7
     """Blocks whose rank modulo `folds` equals this are held out for early stopping and operating points."""
-    image_size: int = 512
-    crop_size: int = 256
+    image_size: Side = 512
+    crop_size: Side = 256
     whole_images: bool = False
-    batch_size: int = 16
-    samples_per_epoch: int = 1600
-    positive_fraction: float = 0.5
-    epochs: int = 34
-    loss: str = "ota"
-    box_gain: float = 0.05
-    objectness_gain: float = 4.0
-    learning_rate: float = 1e-3
-    backbone_learning_rate: float = 3e-4
-    weight_decay: float = 5e-3
-    frozen_blocks: int = 3
-    average_decay: float = 0.9985
-    early_stopping_patience: int = 5
+    batch_size: Count = 16
+    samples_per_epoch: Count = 1600
+    positive_fraction: ShareAboveZero = 0.5
+    epochs: Count = 34
+    loss: Annotated[str, OneOf(LOSSES)] = "ota"
+    box_gain: NotNegative = 0.05
+    objectness_gain: NotNegative = 4.0
+    learning_rate: Positive = 1e-3
+    backbone_learning_rate: NotNegative = 3e-4
+    weight_decay: NotNegative = 5e-3
+    frozen_blocks: Whole = 3
+    average_decay: ShareBelowOne = 0.9985
+    early_stopping_patience: Whole = 5
     """Validations without a better map50 before the run ends."""
-    validate_every: int = 6
-    seed: int = 20261121
-    workers: int = 1
+    validate_every: Count = 6
+    seed: Seed = 20261121
+    workers: Whole = 1
     extra_data: tuple[str, ...] = ()
     """Further folders to learn from, relative to the data's own parent; their boxes must be fracture boxes. They are
     not used for early stopping or thresholds."""
@@ -70,32 +89,32 @@ class TrainingConfig:
     self_labelled: tuple[str, ...] = ()
     """Further folders with fractured radiographs that have no boxes: what `teacher` finds there from a score of
     `self_label_score` on serves as their boxes; radiographs in which it finds nothing are left out."""
-    self_label_score: float = 0.5
+    self_label_score: Share = 0.5
     teacher: str | None = None
     """Folder of the earlier release that finds hard negatives and labels; None takes `start_from`."""
     start_from: str | None = None
     """Folder of an earlier release whose weights this run goes on from; None starts afresh."""
-    precision: str = AUTO
+    precision: Annotated[str, OneOf(PRECISIONS)] = AUTO
     """Lightning's word, or ``auto``: bfloat16 where the machine has it."""
-    sampling: str = "balanced"
+    sampling: Annotated[str, OneOf(Sampling)] = "balanced"
     """``balanced``: `positive_fraction` of an epoch is fractured; ``natural``: as many as in the data. See
     `imaging.training.reproducible` on weights, oversampling and SMOTE."""
-    mosaic: float = 0.0
+    mosaic: Share = 0.0
     """Share of windows put together from four radiographs, 0..1; see `imaging.training.compose`."""
-    copy_paste: float = 0.0
+    copy_paste: Share = 0.0
     """Share of windows without a fracture for which one of another radiograph is tried on, 0..1."""
     backbone_from: str | None = None
     """Folder of skeletal age weights whose backbone (EfficientNet-Lite0) this run starts from instead of ImageNet's."""
-    dropout: float = 0.0
+    dropout: ShareBelowOne = 0.0
     """Share of feature channels dropped before the head's convolutions while training, 0..1."""
-    on_bad_data: str = "report"
+    on_bad_data: Annotated[str, OneOf(BadData)] = "report"
     """``report``: write data-report.json and go on without rows that cannot be used; ``stop``: write it and stop."""
     split_list: str | None = None
     """CSV file of ``cds data split``; None takes `split` and cuts the development fold out of it by id block."""
     development_split: str = "val"
     """With a split list: the part held out for early stopping and operating points. The part to learn from is `split`,
     or everything else when `split` is ``rest`` (k-fold)."""
-    gallery: int = 12
+    gallery: Whole = 12
     """Images in each gallery of the evaluation folder that a training ends with; 0 writes no such folder."""
 
     @classmethod
@@ -103,18 +122,29 @@ class TrainingConfig:
         """A YAML mapping of these fields.
 
         Raises:
-            TrainingDataError: unknown field, or not a mapping.
+            TrainingDataError: no YAML, an unknown setting, or a value that it cannot have.
         """
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-        known = {field.name for field in dataclasses.fields(cls)}
-        if not isinstance(loaded, dict) or not set(loaded) <= known:
-            unknown = sorted(set(loaded) - known) if isinstance(loaded, dict) else "no mapping at all"
+        config = read_settings(path, cls)
+        if config.development_fold >= config.folds:
             raise TrainingDataError(
-                f"{path.name} has unknown settings: {unknown}", f"known: {', '.join(sorted(known))}"
+                f"{path.name}: there is no development_fold {config.development_fold} of {config.folds} folds",
+                f"give a number from 0 to {config.folds - 1}",
             )
-        for name in {"extra_data", "self_labelled"} & set(loaded):
-            loaded[name] = tuple(loaded[name])
-        return cls(**loaded)
+        check_epoch(path.name, config.samples_per_epoch, config.batch_size)
+        return config
+
+
+def check_epoch(source: str, samples_per_epoch: int, batch_size: int) -> None:
+    """Refuse settings by which an epoch has not one whole batch.
+
+    Raises:
+        TrainingDataError: they are such.
+    """
+    if samples_per_epoch < batch_size:
+        raise TrainingDataError(
+            f"{source}: samples_per_epoch ({samples_per_epoch}) is less than batch_size ({batch_size})",
+            "have at least one whole batch in an epoch",
+        )
 
 
 def split_development(
@@ -141,7 +171,13 @@ def learn_and_development(
     Raises:
         TrainingDataError: the data or the split list cannot be used, or bad rows and ``on_bad_data: stop``.
     """
-    collection = read_collection(data, config.split if config.split_list is None else "all")
+    try:
+        collection = read_collection(data, config.split if config.split_list is None else "all")
+    except TrainingDataError:
+        # Rows are named even where their split already stops the training, so that both can be mended at once.
+        with suppress(TrainingDataError):
+            announce(data, out=out, report=report)
+        raise
     collection = vet(collection, data, on_bad_data=config.on_bad_data, out=out, report=report)
     if config.split_list is None:
         return collection, *split_development(collection.samples, config.folds, config.development_fold)
@@ -204,7 +240,7 @@ def make_module(config: TrainingConfig) -> FractureDetector:
     """Network, loss and optimiser settings in one module."""
     network = add_head_dropout(make_network(config), config.dropout)
     gains = LossGains(box=config.box_gain, objectness=config.objectness_gain)
-    loss = {"ota": ota_loss, "plain": plain_loss}[config.loss](network, gains)
+    loss = LOSSES[config.loss](network, gains)
     return FractureDetector(
         network,
         loss,

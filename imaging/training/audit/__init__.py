@@ -17,10 +17,11 @@ Map
 ``builder``    what both layouts have in common.
 ``fracatlas``  FracAtlas' official folder layout.
 ``tables``     ``images.csv`` + ``boxes.csv``.
-``check``      `audit` (check a folder), `clean` (leave out what cannot be used), `vet` (both, for a training).
+``check``      `audit` (check a folder), `announce` (and say what was found), `clean` (leave out what cannot be used),
+               `vet` (all of these, for a training).
 """
 
-from imaging.training.audit.check import REPORT_NAME, BadData, audit, clean, vet
+from imaging.training.audit.check import REPORT_NAME, BadData, announce, audit, clean, vet
 from imaging.training.audit.findings import AuditReport, Effect, Finding
 
-__all__ = ["REPORT_NAME", "AuditReport", "BadData", "Effect", "Finding", "audit", "clean", "vet"]
+__all__ = ["REPORT_NAME", "AuditReport", "BadData", "Effect", "Finding", "announce", "audit", "clean", "vet"]

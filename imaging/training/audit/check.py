@@ -75,6 +75,28 @@ def _without(sample: LabelledRadiograph, boxes: Sequence[Box]) -> LabelledRadiog
     return replace(sample, boxes=tuple(left), boxes_known=bool(left) or not sample.fractured)
 
 
+def announce(
+    root: Path, *, out: Path | None = None, report: Callable[[str], None] = print, shown: int = 20
+) -> AuditReport:
+    """Check a data set and say what was found; the arguments are those of `vet`.
+
+    Raises:
+        TrainingDataError: no known layout.
+    """
+    found = audit(root)
+    if out is not None:
+        found.write(out / REPORT_NAME)
+    for one in found.findings[:shown]:
+        report(one.line())
+    if len(found.findings) > shown:
+        report(f"and {len(found.findings) - shown} more findings{_place(out)}")
+    return found
+
+
+def _place(out: Path | None) -> str:
+    return "" if out is None else f"; all of them are in {REPORT_NAME}"
+
+
 def vet(
     collection: Collection,
     root: Path,
@@ -97,16 +119,11 @@ def vet(
     Raises:
         TrainingDataError: `on_bad_data` is ``stop`` and a row cannot be used, or nothing is left.
     """
-    found = audit(root)
-    place = "" if out is None else f"; all of them are in {found.write(out / REPORT_NAME).name}"
-    for one in found.findings[:shown]:
-        report(one.line())
-    if len(found.findings) > shown:
-        report(f"and {len(found.findings) - shown} more findings{place}")
+    found = announce(root, out=out, report=report, shown=shown)
     if found.unusable and BadData(on_bad_data) is BadData.STOP:
         first = found.unusable[0]
         raise TrainingDataError(
-            f"{len(found.unusable)} rows or images cannot be used, the first: {first.line().rstrip('.')}{place}",
+            f"{len(found.unusable)} rows or images cannot be used, the first: {first.line().rstrip('.')}{_place(out)}",
             "mend them, or set on_bad_data: report to go on without them",
         )
     usable = clean(collection, found)

@@ -74,6 +74,8 @@ class ImportResult:
     """(label, how many boxes, whether it counts as a fracture)."""
     problems: tuple[str, ...]
     """One line per row that could not be used, naming file and row."""
+    splits: tuple[str, ...] = ()
+    """Splits that the source names, by its folders or lists; empty when it names none."""
 
 
 def convert(source: Path, out: Path, kind: DatasetFormat, options: ImportOptions | None = None) -> ImportResult:
@@ -105,6 +107,7 @@ def convert(source: Path, out: Path, kind: DatasetFormat, options: ImportOptions
         boxes=len(plan.boxes),
         labels=tuple((label, counts[label], meaning) for label, meaning in sorted(labels.items())),
         problems=tuple(plan.problems),
+        splits=tuple(sorted({row["split"] for _, row in plan.rows} - {""})),
     )
     _write(plan, result, kind, options)
     return result

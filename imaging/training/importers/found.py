@@ -16,6 +16,10 @@ FOREIGN_SUFFIXES = frozenset({".bmp", ".tif", ".tiff", ".webp", ".gif", ".dcm", 
 SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 """Folder and file names that say which split an image belongs to."""
 
+_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+_TAIL_BYTES = 1024
+"""Some programs write a little more behind the picture."""
+
 _SIDEWAYS = range(5, 9)
 """EXIF orientations that swap width and height; labels are drawn on the upright image."""
 
@@ -89,6 +93,8 @@ class ImageIndex:
         except (OSError, UnidentifiedImageError, ValueError):
             self.problems.append(f"{self.short(path)}: cannot be opened as an image; replace the file")
             return
+        if cut_short(path):
+            self.problems.append(f"{self.short(path)}: the file seems cut short, its end is missing; replace the file")
         self.paths.append(path)
         self._by_name.setdefault(path.name, []).append(path)
         self._by_stem.setdefault(path.stem, []).append(path)
@@ -138,6 +144,18 @@ def upright_size(path: Path) -> tuple[int, int]:
         width, height = image.size
         turned = image.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS
     return (height, width) if turned else (width, height)
+
+
+def cut_short(path: Path) -> bool:
+    """Whether a JPEG file lacks the mark that it ends with; reads its first and last bytes alone.
+
+    A PNG file that was cut short is not opened at all.
+    """
+    with path.open("rb") as stream:
+        if stream.read(len(_JPEG_START)) != _JPEG_START:
+            return False
+        stream.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+        return _JPEG_END not in stream.read()
 
 
 def split_of(path: Path) -> str:

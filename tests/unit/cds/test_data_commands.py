@@ -54,6 +54,7 @@ def test_imported_labels_can_be_checked_and_split(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     assert "label 'screw': 3 boxes, ignored" in done.stdout and f"next: cds data check --data {out}" in done.stdout
+    assert f"then: cds data split --data {out}" in done.stdout
     images = rows_of(out / "images.csv")
     assert [(row["image"], row["has_fracture"], row["group"]) for row in images] == [
         (f"p{number}_a.png", str(int(number < 3)), f"p{number}") for number in range(4)
@@ -62,6 +63,30 @@ def test_imported_labels_can_be_checked_and_split(tmp_path: Path) -> None:
     assert cds("data", "check", "--data", out).exit_code == 0
     done = cds("data", "split", "--data", out, "--out", tmp_path / "list.csv", "--scheme", "80-20")
     assert done.exit_code == 0 and {row["split"] for row in rows_of(tmp_path / "list.csv")} == {"train", "val"}
+
+
+def test_a_picture_that_was_cut_short_is_named_twice(tmp_path: Path) -> None:
+    source, out = write_yolo(tmp_path / "yolo"), tmp_path / "new"
+    picture = source / "images" / "p1_a.png"
+    cv2.imwrite(str(picture.with_suffix(".jpg")), read_grey(picture))
+    picture.unlink()
+    picture = picture.with_suffix(".jpg")
+    picture.write_bytes(picture.read_bytes()[:-500])
+    done = cds("data", "import", "--source", source, "--out", out, "--format", "yolo", "--fracture-label", "fracture")
+    assert done.exit_code == 0 and "images/p1_a.jpg: the file seems cut short" in done.stderr
+    done = cds("data", "check", "--data", out)
+    assert done.exit_code == 1 and "p1_a.jpg" in done.stdout
+
+
+def test_training_on_what_was_imported_asks_for_a_split(tmp_path: Path) -> None:
+    out = tmp_path / "new"
+    cds(
+        "data", "import", "--source", write_yolo(tmp_path / "yolo"), "--out", out, "--format", "yolo",
+        "--fracture-label", "fracture",
+    )  # fmt: skip
+    done = cds("train", "detector", "--data", out, "--out", tmp_path / "trained")
+    assert done.exit_code == 2 and "puts no image into a split" in done.stderr
+    assert "cds data split" in done.stderr and "--split-list" in done.stderr
 
 
 def test_import_never_replaces_a_folder(tmp_path: Path) -> None:

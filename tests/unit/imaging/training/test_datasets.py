@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from imaging.training.audit import REPORT_NAME
 from imaging.training.datasets import read_collection
 from imaging.training.errors import TrainingDataError
-from imaging.training.train import split_development
+from imaging.training.train import TrainingConfig, learn_and_development, split_development
 from tests.support.radiographs import write_fracatlas
 from tests.support.shared import requires_shared, shared_dir
 
@@ -64,6 +65,44 @@ def test_csv_layout(tmp_path: Path) -> None:
     assert collection.samples[0].boxes == ((10 / 96, 20 / 120, 40 / 96, 60 / 120),)
     assert any("lost.jpg" in problem for problem in collection.problems)
     assert any("other.jpg" in problem for problem in collection.problems)
+
+
+def write_tables(root: Path, splits: tuple[str, ...]) -> Path:
+    """The CSV layout, image n in the n-th of the splits."""
+    source = write_fracatlas(root / "fa", fractured=2, healthy=2)
+    folder = root / "csv"
+    (folder / "images").mkdir(parents=True)
+    rows = ["image,has_fracture,split"]
+    for path, split in zip(sorted((source / "images").rglob("*.jpg")), splits, strict=True):
+        rows.append(f"{path.name},{int(path.parent.name == 'Fractured')},{split}")
+        path.rename(folder / "images" / path.name)
+    (folder / "images.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def test_splits_that_the_table_does_not_name(tmp_path: Path) -> None:
+    some = write_tables(tmp_path / "some", ("train", "train", "val", ""))
+    assert len(read_collection(some, "train").samples) == 2
+    with pytest.raises(TrainingDataError, match="no split 'test'") as caught:
+        read_collection(some, "test")
+    assert "Known splits: train, val, all" in caught.value.remedy
+    none = write_tables(tmp_path / "none", ("",) * 4)
+    assert len(read_collection(none, "all").samples) == 4
+    with pytest.raises(TrainingDataError, match="puts no image into a split") as caught:
+        read_collection(none, "train")
+    assert "cds data split" in caught.value.remedy and "--split-list" in caught.value.remedy
+
+
+def test_bad_rows_are_named_although_the_split_stops_the_training(tmp_path: Path) -> None:
+    data = write_tables(tmp_path, ("",) * 4)
+    (data / "images" / "IMG0000300.jpg").write_bytes(b"broken")
+    lines: list[str] = []
+    with pytest.raises(TrainingDataError, match="puts no image into a split"):
+        learn_and_development(data, TrainingConfig(), out=tmp_path / "out", report=lines.append)
+    assert any("IMG0000300.jpg" in line for line in lines)
+    assert (tmp_path / "out" / REPORT_NAME).is_file()
+    with pytest.raises(TrainingDataError, match=r"neither images\.csv nor"):
+        learn_and_development(tmp_path / "out", TrainingConfig(), report=lines.append)
 
 
 def test_development_blocks_never_share_a_group(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
+from imaging.training.audit import Effect, audit
 from imaging.training.datasets import read_collection
 from imaging.training.errors import TrainingDataError
 from imaging.training.importers import convert as converting
@@ -248,3 +249,23 @@ def test_tables_without_columns_or_with_fractions(tmp_path: Path) -> None:
     (source / "second.csv").write_text("image,x1,y1,x2\n")
     with pytest.raises(TrainingDataError, match="lacks the column"):
         convert(source / "second.csv", tmp_path / "out2", DatasetFormat.CSV)
+
+
+def test_pictures_that_were_cut_short_are_named(tmp_path: Path) -> None:
+    root = tmp_path / "yolo"
+    (root / "labels").mkdir(parents=True)
+    for number, suffix in enumerate((".jpg", ".jpg", ".jpg", ".png")):
+        path = write_image(root / "images" / f"{number}{suffix}", number)
+        (root / "labels" / f"{number}.txt").write_text("0 0.5 0.5 0.2 0.2\n" if number else "")
+        if number > 1:
+            path.write_bytes(path.read_bytes()[:-200])
+    with (root / "images" / "1.jpg").open("ab") as stream:
+        stream.write(bytes(100))  # some programs pad their files
+    result = convert(root, tmp_path / "out", DatasetFormat.YOLO)
+    assert result.images == 3 and result.splits == ()
+    assert result.problems == (
+        "images/2.jpg: the file seems cut short, its end is missing; replace the file",
+        "images/3.png: cannot be opened as an image; replace the file",
+        "labels/3.txt: label file without an image",
+    )
+    assert [(one.image, one.effect) for one in audit(tmp_path / "out").unusable] == [("2.jpg", Effect.IMAGE_OUT)]

@@ -17,6 +17,7 @@ from imaging.training.reproducible import (
     EpochSampler,
     SeedEachBatch,
     add_head_dropout,
+    check_devices,
     device_options,
     log_version,
     positive_share,
@@ -163,6 +164,22 @@ def test_words_of_the_command_line() -> None:
     assert device_options(None, None) == {}
     assert device_options("2", "ddp", "gpu") == {"devices": 2, "strategy": "ddp", "accelerator": "gpu"}
     assert device_options("0,1", None) == {"devices": "0,1"}
+    assert device_options("-1", None) == {"devices": -1}
+
+
+@pytest.mark.parametrize("devices", ["abc", "0", "", "-2", "1 2", "1.5"])
+def test_no_devices(devices: str) -> None:
+    with pytest.raises(TrainingDataError, match="--devices cannot be") as caught:
+        device_options(devices, None)
+    assert "0,1" in caught.value.remedy
+
+
+def test_options_that_this_machine_cannot_serve() -> None:
+    check_devices({})
+    check_devices({"devices": 1, "accelerator": "cpu"})
+    for options in ({"devices": "0,1", "accelerator": "cpu"}, {"strategy": "together"}):
+        with pytest.raises(TrainingDataError, match="cannot train with --"):
+            check_devices(options)
 
 
 def test_a_resumed_log_keeps_the_earlier_part(tmp_path: Path) -> None:

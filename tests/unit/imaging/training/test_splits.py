@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from imaging.training.datasets import Collection, LabelledRadiograph, read_collection, read_grey
 from imaging.training.errors import TrainingDataError
 from imaging.training.splits import (
+    REST,
     describe_splits,
     group_leaks,
     near_duplicates,
@@ -18,6 +19,7 @@ from imaging.training.splits import (
     plan_splits,
     read_list,
     shares_of,
+    with_rest,
     write_list,
 )
 from tests.support.radiographs import write_fracatlas
@@ -87,6 +89,14 @@ def test_lists_come_back_and_parts_name_what_is_missing(tmp_path: Path) -> None:
     path.write_text("image_id,split\na,train\na,val\n")
     with pytest.raises(TrainingDataError, match=r"split\.csv:3 puts an image into a second split"):
         read_list(path)
+
+
+def test_a_fold_that_the_list_does_not_have() -> None:
+    folds = {"a": "fold0", "b": "fold1", "c": "fold2"}
+    assert with_rest(folds, REST, "fold1") == {"a": REST, "b": "fold1", "c": REST}
+    with pytest.raises(TrainingDataError, match="no split 'fold9'") as caught:
+        with_rest(folds, REST, "fold9")
+    assert "fold0, fold1, fold2" in caught.value.remedy
 
 
 def test_copies_are_found_and_kept_together(tmp_path: Path) -> None:
