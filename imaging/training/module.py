@@ -145,6 +145,19 @@ class FractureDetector(pl.LightningModule):
         ]
 
 
+class StopAfter(Callback):
+    """Ends a run after some of its epochs; the schedule of the learning rate stays that of all of them."""
+
+    def __init__(self, epochs: int) -> None:
+        super().__init__()
+        self._epochs = epochs
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Ask the trainer to end when the epoch was the last wanted."""
+        if trainer.current_epoch + 1 >= self._epochs:
+            trainer.should_stop = True
+
+
 class WeightAverage(Callback):
     """Exponential moving average of all weights and buffers, used for validation and kept in checkpoints.
 

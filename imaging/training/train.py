@@ -19,7 +19,7 @@ from imaging.training.datasets import Collection, LabelledRadiograph, read_colle
 from imaging.training.errors import TrainingDataError
 from imaging.training.fitting import fit
 from imaging.training.memory import keep_freed_memory
-from imaging.training.module import FractureDetector, WeightAverage
+from imaging.training.module import FractureDetector, StopAfter, WeightAverage
 from imaging.training.precision import AUTO, PRECISIONS, resolve
 from imaging.training.reproducible import Sampling, add_head_dropout, positive_share
 from imaging.training.settings import (
@@ -67,6 +67,8 @@ class TrainingConfig:
     samples_per_epoch: Count = 1600
     positive_fraction: ShareAboveZero = 0.5
     epochs: Count = 34
+    stop_after: Count | None = None
+    """Ends the run after so many of its `epochs`, with the learning rates of the whole; None goes through all."""
     loss: Annotated[str, OneOf(LOSSES)] = "ota"
     box_gain: NotNegative = 0.05
     objectness_gain: NotNegative = 4.0
@@ -314,7 +316,10 @@ def run(
         seed=config.seed,
         resume=resume,
         progress=progress,
-        further=[EarlyStopping("map50", mode="max", patience=patience, check_on_train_epoch_end=False)],
+        further=[
+            EarlyStopping("map50", mode="max", patience=patience, check_on_train_epoch_end=False),
+            *([] if config.stop_after is None else [StopAfter(config.stop_after)]),
+        ],
         max_epochs=config.epochs,
         precision=config.precision,
         check_val_every_n_epoch=config.validate_every,

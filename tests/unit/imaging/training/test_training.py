@@ -132,6 +132,15 @@ def test_resume_goes_on_where_it_stopped(trained: tuple[Path, Path]) -> None:
     assert checkpoint["global_step"] == 4
 
 
+def test_a_run_may_end_before_its_epochs_do(tmp_path: Path) -> None:
+    data = write_fracatlas(tmp_path / "fracatlas")
+    config = replace(TINY, epochs=5, stop_after=2)
+    run(data, tmp_path / "out", config=config, progress=False, report=lambda _: None)
+    checkpoint = torch.load(tmp_path / "out" / "checkpoints" / "last.ckpt", weights_only=False)
+    assert checkpoint["epoch"] + 1 == 2
+    assert checkpoint["lr_schedulers"][0]["_last_lr"][0] > 0
+
+
 def test_one_class_only_is_refused(tmp_path: Path) -> None:
     data = write_fracatlas(tmp_path / "fa", healthy=0)
     with pytest.raises(TrainingDataError, match="no radiograph without a fracture"):
