@@ -301,13 +301,10 @@ class FractureEngine:
         rows = look.boxes[look.boxes[:, 4] >= told]
         if not len(rows):
             return ()
-        # The pattern network sets the interpreter free, and measuring needs one core: each goes on beside the other.
-        with ThreadPoolExecutor(max_workers=1) as beside:
-            patterns = beside.submit(self._patterns, look, statistics, rows)
-            geometry = self._geometry(rows, radiograph)
+        patterns, geometry = self._patterns(look, statistics, rows), self._geometry(rows, radiograph)
         return tuple(
             self._detection(row, pattern, measured, radiograph.spacing)
-            for row, pattern, measured in zip(rows.tolist(), patterns.result(), geometry, strict=True)
+            for row, pattern, measured in zip(rows.tolist(), patterns, geometry, strict=True)
         )
 
     def _patterns(self, look: Look, statistics: Tensor | None, rows: Tensor) -> Sequence[PatternEstimate | None]:
