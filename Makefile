@@ -8,7 +8,7 @@ SHARED ?= ../shared
 BUDGET ?= small
 
 .PHONY: demo test mutate load fuzz audit screenshots bench bench-geometry bench-screen bench-export bench-detectors bench-trials bench-learning edge \
-    lint serve pin clean
+    geometry-overlays lint serve pin clean
 
 demo: $(STAMP)
 	$(BIN)/cds demo --out demo-output
@@ -40,11 +40,15 @@ audit: $(STAMP)
 bench-geometry: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.geometry
 
+# Twenty real fractures with what was measured drawn on them, and a page of all: for a person to check by eye.
+geometry-overlays: $(STAMP)
+	$(BIN)/python -m tests.benchmarks.overlays --data $(SHARED)/data/fracatlas --count 20 --out out/geometry-overlays
+
 bench-screen: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.screening --json out/screening.json
 
 bench-export: edge
-	$(BIN)/python -m tests.benchmarks.export
+	$(BIN)/python -m tests.benchmarks.export $(if $(wildcard $(SHARED)/data/fracatlas/images),--data $(SHARED)/data/fracatlas)
 
 # Trains four networks on the data in SHARED: hours. What is finished is not done again.
 bench-detectors: $(STAMP)

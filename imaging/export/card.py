@@ -6,8 +6,11 @@ from importlib import metadata
 from typing import Any, Final
 
 from imaging import preprocess
+from imaging.attributes.scope import ScopeModel
+from imaging.calibration import SMALLEST_SCORE, ScoreKind
 from imaging.decision import TOLD_SHARE
 from imaging.export.network import EdgeNetwork
+from imaging.export.scope import CHECKED, NOT_CHECKED, scope_entry
 from imaging.export.writers import EdgeFormat, Written
 from imaging.manifest import DetectorManifest
 from imaging.results import OperatingPoint
@@ -22,7 +25,13 @@ _TOOLS: Final = {
 
 
 def make_card(
-    manifest: DetectorManifest, network: EdgeNetwork, written: Written, edge_format: EdgeFormat, size: int, name: str
+    manifest: DetectorManifest,
+    network: EdgeNetwork,
+    written: Written,
+    edge_format: EdgeFormat,
+    size: int,
+    name: str,
+    scope: ScopeModel | None = None,
 ) -> dict[str, Any]:
     """The card of a file that is not yet checked; `imaging.export.check` adds ``check``.
 
@@ -33,6 +42,7 @@ def make_card(
         edge_format: its format.
         size: side of the canvas in pixels.
         name: the file's name.
+        scope: tells limb radiographs from other pictures; None when the file cannot.
     """
     detector = network.network
     return {
@@ -49,7 +59,8 @@ def make_card(
         "input": written.input_name,
         "input_layout": "[1, 1, size, size] grey, 0..1, contrast normalised, letterboxed",
         "outputs": list(written.output_names),
-        "output_layout": "boxes [1, N, 4] x1 y1 x2 y2 in canvas pixels; scores [1, N, classes]",
+        "output_layout": "boxes [1, N, 4] x1 y1 x2 y2 in canvas pixels; scores [1, N, classes]"
+        + ("" if scope is None else "; feature maps [1, C, size/16, size/16] and [1, C, size/32, size/32]"),
         "classes": list(manifest.document["classes"]),
         "anchors_px": [
             [[round(side, 4) for side in anchor] for anchor in level] for level in detector.anchors.tolist()
@@ -75,6 +86,10 @@ def make_card(
             point.name: _point(point) for point in (manifest.high_sensitivity, manifest.high_specificity)
         },
         "told_share": TOLD_SHARE,
+        "calibration": _calibration(manifest, written, size),
+        "scope_checked": scope is not None,
+        "scope_notice": NOT_CHECKED if scope is None else CHECKED,
+        "scope": None if scope is None else scope_entry(scope),
         "validation": manifest.validation,
         "intended_use": manifest.document.get("intended_use", ""),
         "made_with": {tool: version for tool in _TOOLS[edge_format] if (version := _version(tool)) is not None},
@@ -83,6 +98,16 @@ def make_card(
 
 def _point(point: OperatingPoint) -> dict[str, float]:
     return {"threshold": point.threshold, "sensitivity": point.sensitivity, "specificity": point.specificity}
+
+
+def _calibration(manifest: DetectorManifest, written: Written, size: int) -> dict[str, Any] | None:
+    """Score to probability; None for a file whose scores are not those it was fitted on."""
+    line = manifest.calibration
+    if line is None or line.kind is not ScoreKind.DETECTOR_SCORE:
+        return None
+    if written.quantisation is not None or size != manifest.image_size:
+        return None
+    return line.as_entry() | {"smallest_score": SMALLEST_SCORE}
 
 
 def _version(tool: str) -> str | None:

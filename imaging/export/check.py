@@ -14,6 +14,10 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
+from imaging.attributes.pixel_statistics import pixel_statistics
+from imaging.attributes.pooling import pool_image
+from imaging.attributes.scope import ScopeModel
+from imaging.decision import SCOPE_CAUTION, SCOPE_REFUSAL
 from imaging.engine import FractureEngine
 from imaging.errors import ImagingError
 from imaging.export import edge_reader
@@ -29,10 +33,14 @@ from imaging.yolov7 import Yolov7
 MIN_IOU: Final = 0.98
 MAX_SCORE_DIFFERENCE: Final = 1e-3
 MIN_MATCHED_SHARE: Final = 0.99
+MIN_SAME_SCOPE_SHARE: Final = 0.99
 MAX_AP50_LOSS: Final = {"float32": 0.002, "int8": 0.03}
 ROUNDS: Final = 1000
 
-Detect = Callable[[Path], np.ndarray[Any, Any]]
+Found = tuple[np.ndarray[Any, Any], str | None]
+"""Rows (x1, y1, x2, y2, score, class) of one radiograph, and whether it is ``inside``, ``unusual`` or ``outside``; None
+where that was not asked."""
+Detect = Callable[[Path], Found]
 Track = Callable[[Iterable[Any]], Iterable[Any]]
 
 
@@ -45,21 +53,46 @@ class EagerTorch:
         self._network = network
 
     def predict(self, canvas: Tensor) -> Prediction:
-        """Predictions for a canvas [1, 3, S, S] in 0..1."""
+        """Predictions for a canvas [1, 3, S, S] in 0..1, and the backbone's features where the graph names them."""
         with torch.inference_mode():
-            return Prediction(self._network.decode(self._network(canvas)), ())
+            if self._network.graph.features is None:
+                return Prediction(self._network.decode(self._network(canvas)), ())
+            raw, features, beside = self._network.forward_with_features(canvas)
+            return Prediction(self._network.decode(raw), tuple(features), tuple(beside))
 
 
 def eager_detector(manifest: DetectorManifest, size: int) -> Detect:
-    """The application's own path from image file to rows (x1, y1, x2, y2, score, class), through eager torch."""
+    """The application's own path from image file to findings, through eager torch."""
     engine = FractureEngine(replace(manifest, image_size=size), EagerTorch(load_network(manifest)))
-    return lambda path: engine.detect(read_radiograph(path).pixels).numpy().astype(np.float64)
+    scope = ScopeModel.load(manifest.heads, manifest.sha256)
+
+    def detect(path: Path) -> Found:
+        pixels = read_radiograph(path).pixels
+        look = engine.look(pixels)
+        word = None
+        if scope is not None and look.features:
+            word = _word(scope.score(pool_image(look.features, look.transform), pixel_statistics(pixels)))
+        return look.boxes.numpy().astype(np.float64), word
+
+    return detect
+
+
+def _word(scope_score: float) -> str:
+    """The script's word for a scope score."""
+    if scope_score < SCOPE_REFUSAL:
+        return "outside"
+    return "unusual" if scope_score < SCOPE_CAUTION else "inside"
 
 
 def edge_detector(file: Path, threads: int = 0) -> Detect:
-    """The path of the script beside the export, from the same file to the same rows."""
-    network, card = edge_reader.load(file, threads)
-    return lambda path: edge_reader.detect(edge_reader.read_grey(path), network, card).astype(np.float64)
+    """The path of the script beside the export, from the same file to the same."""
+    detector = edge_reader.load(file, threads)
+
+    def detect(path: Path) -> Found:
+        rows, word = edge_reader.detect(edge_reader.read_grey(path), detector)
+        return rows.astype(np.float64), word
+
+    return detect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,16 +112,20 @@ class Agreement:
     """Of the highest score of each image."""
     same_call_share: float
     """Share of images that fall between the same operating points, 0..1."""
+    same_scope_share: float | None
+    """Share of images that both find inside, unusual or outside, 0..1; None where the file does not ask."""
+    refused_share: float | None
+    """Share of images that the file refuses as no limb radiographs, 0..1."""
 
 
 def agreement(
-    reference: Sequence[np.ndarray[Any, Any]],
-    found: Sequence[np.ndarray[Any, Any]],
+    reference: Sequence[Found],
+    found: Sequence[Found],
     *,
     score_floor: float,
     thresholds: tuple[float, float],
 ) -> Agreement:
-    """Compare rows (x1, y1, x2, y2, score, class) of the same images.
+    """Compare what was found in the same images.
 
     Args:
         reference: of eager torch, per image.
@@ -99,18 +136,20 @@ def agreement(
     overlaps: list[float] = []
     differences: list[float] = []
     asked = 0
-    for expected, actual in zip(reference, found, strict=True):
+    for (expected, _), (actual, _) in zip(reference, found, strict=True):
         wanted = expected[expected[:, 4] >= 2 * score_floor]
         asked += len(wanted)
         if not len(wanted) or not len(actual):
             continue
-        table = box_iou(torch.as_tensor(wanted[:, :4]), torch.as_tensor(actual[:, :4])).numpy()
+        table = box_iou(_grown(wanted), _grown(actual)).numpy()
         nearest = table.argmax(axis=1)
         iou = table[np.arange(len(wanted)), nearest]
         hit = iou >= 0.5
         overlaps.extend(iou[hit].tolist())
         differences.extend(np.abs(wanted[hit, 4] - actual[nearest[hit], 4]).tolist())
-    tops = np.array([[_top(one), _top(two)] for one, two in zip(reference, found, strict=True)]).reshape(-1, 2)
+    tops = np.array([[_top(one), _top(two)] for (one, _), (two, _) in zip(reference, found, strict=True)])
+    tops = tops.reshape(-1, 2)
+    scopes = [(one, two) for (_, one), (_, two) in zip(reference, found, strict=True) if two is not None]
     calls = np.stack([tops >= threshold for threshold in thresholds]).sum(axis=0)
     return Agreement(
         images=len(tops),
@@ -122,7 +161,14 @@ def agreement(
         mean_score_difference=float(np.mean(differences)) if differences else 0.0,
         max_image_score_difference=float(np.abs(tops[:, 0] - tops[:, 1]).max()) if len(tops) else 0.0,
         same_call_share=float((calls[:, 0] == calls[:, 1]).mean()) if len(tops) else 1.0,
+        same_scope_share=sum(one == two for one, two in scopes) / len(scopes) if scopes else None,
+        refused_share=sum(two == "outside" for _, two in scopes) / len(scopes) if scopes else None,
     )
+
+
+def _grown(rows: np.ndarray[Any, Any]) -> Tensor:
+    """Boxes with half a pixel around each: one flat against the radiograph's border has no area of its own."""
+    return torch.as_tensor(rows[:, :4] + np.array([-0.5, -0.5, 0.5, 0.5]))
 
 
 def _top(rows: np.ndarray[Any, Any]) -> float:
@@ -146,8 +192,9 @@ def require_agreement(measured: Agreement, precision: str) -> None:
             ("smallest IoU", measured.min_iou, MIN_IOU, True),
             ("largest difference of scores", measured.max_score_difference, MAX_SCORE_DIFFERENCE, False),
             ("largest difference of image scores", measured.max_image_score_difference, MAX_SCORE_DIFFERENCE, False),
+            ("share of radiographs of the same scope", measured.same_scope_share, MIN_SAME_SCOPE_SHARE, True),
         )
-        if (value < limit if lowest else value > limit)
+        if value is not None and (value < limit if lowest else value > limit)
     ]
     if faults:
         raise CheckFailedError(f"The file does not find what eager torch finds: {'; '.join(faults)}.")
@@ -202,7 +249,7 @@ def _rounded(measure: Callable[..., float], records: Sequence[ImageRecord], thre
 def _records(sample: LabelledRadiograph, reference: Detect, found: Detect) -> tuple[ImageRecord, ImageRecord] | None:
     try:
         height, width = read_radiograph(sample.path).pixels.shape
-        rows = reference(sample.path), found(sample.path)
+        rows = reference(sample.path)[0], found(sample.path)[0]
     except ImagingError:
         return None
     truth = np.array(sample.boxes, dtype=float).reshape(-1, 4) * np.array([width, height, width, height])
@@ -248,6 +295,6 @@ def require_accuracy(measured: dict[str, Any], where: str, precision: str) -> No
         )
 
 
-def as_figures(measured: Agreement) -> dict[str, float]:
+def as_figures(measured: Agreement) -> dict[str, float | None]:
     """Plain numbers, rounded."""
-    return {name: round(value, 6) for name, value in asdict(measured).items()}
+    return {name: None if value is None else round(value, 6) for name, value in asdict(measured).items()}

@@ -4,17 +4,23 @@
 
 Prints one JSON document per radiograph. Needs numpy, pillow, opencv-python-headless and the runtime of the file:
 onnxruntime (.onnx), openvino (.openvino.zip) or ai-edge-litert (.tflite). The card, ``<model file>.json``, lies beside
-the model file and must be its own: their digests are compared. A radiograph that looks inverted is not reported here.
+the model file and must be its own: their digests are compared.
+
+Where the card says ``"scope_checked": true``, `edge_scope.py` lies here too and pictures that are no limb radiographs
+are refused. Where it says false, nothing does so: a photograph may be called a fracture. Only give it limb radiographs.
+A radiograph that looks inverted is not reported here.
 """
 
 import hashlib
+import importlib
 import io
 import json
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -23,23 +29,38 @@ from PIL import Image, ImageOps
 
 Card = dict[str, Any]
 Floats = NDArray[np.float32]
-Network = Callable[[Floats], tuple[Floats, Floats]]
+Network = Callable[[Floats], Sequence[Floats]]
 MIN_SIDE_PX, MAX_PIXELS = 64, 100_000_000
 
 
-def load(model: Path, threads: int = 0) -> tuple[Network, Card]:
-    """The network of a model file, from a canvas [1, 1, S, S] to boxes [1, N, 4] and scores [1, N, C], and its card."""
+class Detector(NamedTuple):
+    """A loaded model file."""
+
+    network: Network  # canvas [1, 1, S, S] to the card's outputs: boxes [1, N, 4], scores [1, N, C] and feature maps
+    scope: Callable[..., str] | None  # see edge_scope.load
+    card: Card
+
+
+def load(model: Path, threads: int = 0) -> Detector:
+    """Read a model file, its card and, if the card has one, its scope model."""
     data, card = model.read_bytes(), json.loads(Path(f"{model}.json").read_text(encoding="utf-8"))
     if hashlib.sha256(data).hexdigest() != card["sha256"]:
         raise ValueError(f"{model.name} is damaged, or {model.name}.json belongs to another file; copy both again")
-    entry, (first, second) = card["input"], card["outputs"]
+    beside = f"{__package__}.edge_scope" if __package__ else "edge_scope"
+    scope = importlib.import_module(beside).load(card["scope"]) if card["scope_checked"] else None
+    return Detector(_network(data, card, threads), scope, card)
+
+
+def _network(data: bytes, card: Card, threads: int) -> Network:
+    """From a canvas [1, 1, S, S] to the card's outputs, in the runtime of the card's format."""
+    entry, outputs = card["input"], card["outputs"]
     if card["format"] == "onnx":
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        return lambda canvas: tuple(session.run([first, second], {entry: canvas})), card
+        return lambda canvas: session.run(outputs, {entry: canvas})
     if card["format"] == "openvino":
         # Importing openvino reports its use to its maker; without this part it has a silent stub.
         sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
@@ -50,21 +71,11 @@ def load(model: Path, threads: int = 0) -> tuple[Network, Card]:
         # In single precision, so that results do not depend on whether the CPU has bfloat16; integers stay integers.
         hints = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
         request = openvino.Core().compile_model(network, "CPU", hints).create_infer_request()
-
-        def infer(canvas: Floats) -> tuple[Floats, Floats]:
-            results = request.infer([canvas])
-            return results[first], results[second]
-
-        return infer, card
+        return lambda canvas: itemgetter(*outputs)(request.infer([canvas]))
     from ai_edge_litert.interpreter import Interpreter
 
     runner = Interpreter(model_content=data, num_threads=threads or None).get_signature_runner()
-
-    def invoke(canvas: Floats) -> tuple[Floats, Floats]:
-        results = runner(**{entry: canvas})
-        return results[first], results[second]
-
-    return invoke, card
+    return lambda canvas: itemgetter(*outputs)(runner(**{entry: canvas}))
 
 
 def read_grey(path: Path) -> Floats:
@@ -75,30 +86,24 @@ def read_grey(path: Path) -> Floats:
         opened.load()
         image = ImageOps.exif_transpose(opened)
     if image.mode.startswith("I"):
-        codes = np.clip(np.asarray(image), 0, 65535).astype(np.uint16)
-        counts = np.bincount(codes.ravel(), minlength=1 << 16).cumsum()
-        low, high = np.searchsorted(counts, np.array([0.5, 99.5]) / 100 * counts[-1])
+        codes = np.clip(np.asarray(image), 0, 65535)
+        low, high = np.percentile(codes, [0.5, 99.5], method="inverted_cdf")
         if high <= low:
-            low, high = int(codes.min()), int(codes.max())
-        table = np.clip((np.arange(1 << 16) - low) / max(high - low, 1), 0, 1).astype(np.float32)
-        return np.asarray(table[codes])
+            low, high = codes.min(), codes.max()
+        return np.asarray(np.clip((codes - float(low)) / max(float(high) - float(low), 1), 0, 1), dtype=np.float32)
     if image.mode in ("L", "1"):
-        return np.asarray(np.asarray(image.convert("L")) / np.float32(255), dtype=np.float32)
+        return np.asarray(image.convert("L"), dtype=np.float32) / np.float32(255)
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image.convert("RGBA"))
-    colour = np.asarray(image.convert("RGB"))
-    if (colour == colour[..., :1]).all():
-        return np.asarray(colour[..., 0] / np.float32(255), dtype=np.float32)
     weights = np.array([0.299, 0.587, 0.114], dtype=np.float32) / np.float32(255)
-    return np.asarray(np.clip(colour.astype(np.float32) @ weights, 0, 1))
+    return np.clip(np.asarray(image.convert("RGB"), dtype=np.float32) @ weights, 0, 1)
 
 
 def prepare(pixels: Floats, settings: Card) -> Floats:
     """Contrast as in training: range stretched between percentiles, then CLAHE; large images are averaged down."""
     factor = settings["working_side_px"] / max(pixels.shape)
     if factor < 1:
-        size = (max(1, round(pixels.shape[1] * factor)), max(1, round(pixels.shape[0] * factor)))
-        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
+        pixels = _resized(pixels, factor)
     grey = np.clip(pixels * 255.0 + 0.5, 0, 255).astype(np.uint8)
     counts = np.bincount(grey[grey > settings["black"]], minlength=256).cumsum()
     low, high = np.searchsorted(counts, np.array(settings["percentiles"]) / 100 * counts[-1])
@@ -109,24 +114,26 @@ def prepare(pixels: Floats, settings: Card) -> Floats:
     return np.asarray(grey / np.float32(255), dtype=np.float32)
 
 
-def detect(pixels: Floats, network: Network, card: Card) -> Floats:
-    """Boxes of a radiograph [H, W] as rows (x1, y1, x2, y2, score, class) in its pixels, by falling score."""
-    settings, prepared = card["preprocessing"], prepare(pixels, card["preprocessing"])
-    side, (height, width) = settings["image_size"], prepared.shape
-    ratio = side / max(height, width)
-    fitted = (max(1, round(width * ratio)), max(1, round(height * ratio)))
-    if fitted != (width, height):
-        method = cv2.INTER_AREA if ratio < 1 else cv2.INTER_LINEAR
-        prepared = np.asarray(cv2.resize(prepared, fitted, interpolation=method), dtype=np.float32)
-    left, top = (side - fitted[0]) // 2, (side - fitted[1]) // 2
+def _resized(pixels: Floats, ratio: float) -> Floats:
+    size = (max(1, round(pixels.shape[1] * ratio)), max(1, round(pixels.shape[0] * ratio)))
+    method = cv2.INTER_AREA if ratio < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(pixels, size, interpolation=method), dtype=np.float32)
+
+
+def detect(pixels: Floats, detector: Detector) -> tuple[Floats, str | None]:
+    """Boxes of a radiograph [H, W] as rows (x1, y1, x2, y2, score, class) in its pixels, best first; and its scope."""
+    settings = detector.card["preprocessing"]
+    prepared, side = prepare(pixels, settings), settings["image_size"]
+    fitted = _resized(prepared, side / max(prepared.shape))
+    height, width = fitted.shape
+    left, top = (side - width) // 2, (side - height) // 2
     canvas = np.full((1, 1, side, side), settings["pad_value"], dtype=np.float32)
-    canvas[0, 0, top : top + fitted[1], left : left + fitted[0]] = prepared
-    boxes, scores = network(canvas)
-    found = suppress(boxes[0], scores[0], **card["suppression"])
-    size = np.tile(np.array([pixels.shape[1], pixels.shape[0]], dtype=np.float32), 2)
-    moved = (found[:, :4] - np.tile([left, top], 2)) * (size / np.tile(fitted, 2))
-    found[:, :4] = np.clip(moved, 0, size)
-    return found
+    canvas[0, 0, top : top + height, left : left + width] = fitted
+    boxes, scores, *maps = detector.network(canvas)
+    found = suppress(boxes[0], scores[0], **detector.card["suppression"])
+    size = np.tile(pixels.shape[::-1], 2)
+    found[:, :4] = np.clip((found[:, :4] - [left, top, left, top]) * (size / [width, height, width, height]), 0, size)
+    return found, detector.scope(pixels, maps, (left, top, width, height)) if detector.scope else None
 
 
 def suppress(boxes: Floats, scores: Floats, *, score_floor: float, iou: float, max_detections: int) -> Floats:
@@ -146,11 +153,14 @@ def suppress(boxes: Floats, scores: Floats, *, score_floor: float, iou: float, m
     return np.concatenate((boxes[kept], best[kept, None], label[kept, None]), axis=1, dtype=np.float32)
 
 
-def judge(pixels: Floats, found: Floats, card: Card) -> Card:
-    """Words for boxes: the call of the radiograph and of each box that is told."""
+def judge(pixels: Floats, found: Floats, scope: str | None, card: Card) -> Card:
+    """Words for boxes: the call of the radiograph, its probability, and the boxes that are told."""
     points = card["operating_points"]
     sensitive, specific = (points[name]["threshold"] for name in ("high_sensitivity", "high_specificity"))
-    told = max(sensitive, card.get("told_share", 0.0) * max(found[:1, 4], default=0.0))
+    best = float(found[0, 4]) if len(found) else 0.0
+    told = found[found[:, 4] >= max(sensitive, card["told_share"] * best)] if scope != "outside" else found[:0]
+    probe = np.sort(pixels[:: -(-pixels.shape[0] // 128), :: -(-pixels.shape[1] // 128)], axis=None)
+    flat = probe[-1 - probe.size // 100] - probe[probe.size // 100] < 0.04 or len(np.unique(probe)) < 12
     detections = [
         {
             "label": card["classes"][int(row[5])],
@@ -158,21 +168,34 @@ def judge(pixels: Floats, found: Floats, card: Card) -> Card:
             "score": round(float(row[4]), 4),
             "box_px": [round(float(value), 1) for value in row[:4]],
         }
-        for row in found
-        if row[4] >= told
+        for row in told
     ]
-    probe = np.sort(pixels[:: -(-pixels.shape[0] // 128), :: -(-pixels.shape[1] // 128)], axis=None)
-    contrast = probe[-1 - probe.size // 100] - probe[probe.size // 100]
-    unfit = contrast < 0.04 or len(np.unique(probe)) < 12
+    call = detections[0]["call"] if detections else "cannot_judge" if flat or scope == "outside" else "not_seen"
     return {
         "model": card["model_id"],
-        "call": detections[0]["call"] if detections else "cannot_judge" if unfit else "not_seen",
-        "max_score": round(float(found[0, 4]), 4) if len(found) else 0.0,
+        "call": call,
+        "max_score": round(best, 4),
+        "fracture_probability": None if call == "cannot_judge" else probability(best, card["calibration"]),
         "width_px": pixels.shape[1],
         "height_px": pixels.shape[0],
         "detections": detections,
+        "scope_checked": scope is not None,
+        "scope": scope,
+        "scope_notice": card["scope_notice"],
         "notice": card["intended_use"],
     }
+
+
+def probability(score: float, line: Card | None) -> Card | None:
+    """Probability of a fracture with its 90 % interval, where the share of fractures is the `prevalence` told."""
+    if line is None:
+        return None
+    score = float(np.clip(score, line["smallest_score"], 1 - line["smallest_score"]))
+    slopes, intercepts = np.array([(line["slope"], line["intercept"]), *line["refits"]]).T
+    value, *refits = 1 / (1 + np.exp(-(slopes * np.log(score / (1 - score)) + intercepts)))
+    low, high = np.quantile(refits or [value], [0.05, 0.95])
+    figures = {"value": value, "low": min(low, value), "high": max(high, value), "prevalence": line["prevalence"]}
+    return {name: round(float(figure), 4) for name, figure in figures.items()}
 
 
 def main() -> int:
@@ -180,16 +203,17 @@ def main() -> int:
     if len(sys.argv) < 3:
         print(__doc__, file=sys.stderr)
         return 2
-    network, card = load(Path(sys.argv[1]))
-    failed = False
+    detector = load(Path(sys.argv[1]))
+    print(detector.card["scope_notice"], file=sys.stderr)
+    status = 0
     for path in map(Path, sys.argv[2:]):
         try:
             pixels = read_grey(path)
-            print(json.dumps({"file": path.name, **judge(pixels, detect(pixels, network, card), card)}))
+            print(json.dumps({"file": path.name, **judge(pixels, *detect(pixels, detector), detector.card)}))
         except (OSError, ValueError, SyntaxError) as error:
             print(f"{path.name}: cannot be read as a JPEG or PNG radiograph: {error}", file=sys.stderr)
-            failed = True
-    return 3 if failed else 0
+            status = 3
+    return status
 
 
 if __name__ == "__main__":

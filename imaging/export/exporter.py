@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from imaging.attributes.scope import ScopeModel
 from imaging.errors import ImagingError, ModelFilesError
-from imaging.export import calibration, check, edge_reader
+from imaging.export import calibration, check, edge_reader, edge_scope
 from imaging.export.card import as_text, make_card
 from imaging.export.errors import CheckFailedError, ExportError
 from imaging.export.network import EdgeNetwork
@@ -16,6 +17,7 @@ from imaging.export.writers import SUFFIX, EdgeFormat, write
 from imaging.manifest import DetectorManifest, read_manifest
 from imaging.runtime import load_network
 from imaging.training.datasets import LabelledRadiograph
+from imaging.yolov7 import Yolov7
 from imaging.yolov7.checkpoint import CheckpointError
 
 STRIDE: Final = 32
@@ -32,6 +34,7 @@ class Export:
     model: Path
     card: Path
     reader: Path
+    """The script that reads the file; the scope model's lies beside it where the card has one."""
     document: dict[str, Any]
     """The card's content."""
 
@@ -81,9 +84,14 @@ def export_detector(
             remedy="Name a labelled data set with --calibration.",
         )
     try:
-        network = EdgeNetwork(load_network(manifest))
+        detector = load_network(manifest)
     except (CheckpointError, OSError) as error:
         raise ModelFilesError(f"The detector's weights cannot be used: {error}") from error
+    # The AI Edge quantiser has no ranges for feature maps that leave the network in its midst.
+    scope = None if int8 and edge_format is EdgeFormat.TFLITE else _scope(manifest, detector, side)
+    if scope is None:
+        report("no scope model goes along: the file will not check whether a picture is a limb radiograph")
+    network = EdgeNetwork(detector, with_features=scope is not None)
     radiographs = None
     if data is not None:
         trained_with = manifest.document.get("training", {}).get("config", {})
@@ -96,7 +104,7 @@ def export_detector(
     report(f"converting {manifest.model_id} to {edge_format.value}, {side} px")
     written = write(network, edge_format, side, canvases)
     name = f"detector{'.int8' if int8 else ''}{SUFFIX[edge_format]}"
-    card = make_card(manifest, network, written, edge_format, side, name)
+    card = make_card(manifest, network, written, edge_format, side, name, scope)
     if canvases is not None and radiographs is not None:
         card["quantisation"] |= {
             "radiographs": len(canvases),
@@ -111,11 +119,18 @@ def export_detector(
         staged_card.write_text(as_text(card), encoding="utf-8")
         card["check"] = _check(manifest, staged, card, radiographs, side, phantoms, report, track)
         staged_card.write_text(as_text(card), encoding="utf-8")
-        reader = Path(folder) / "edge_reader.py"
-        shutil.copyfile(edge_reader.__file__, reader)
-        for file in (reader, staged_card, staged):
+        scripts = [edge_reader.__file__] if scope is None else [edge_reader.__file__, edge_scope.__file__]
+        copies = [Path(shutil.copy(script, folder)) for script in scripts]
+        for file in (*copies, staged_card, staged):
             file.replace(out / file.name)
-    return Export(model=out / name, card=out / staged_card.name, reader=out / reader.name, document=card)
+    return Export(model=out / name, card=out / staged_card.name, reader=out / copies[0].name, document=card)
+
+
+def _scope(manifest: DetectorManifest, network: Yolov7, size: int) -> ScopeModel | None:
+    """The scope model, where there is one and its features come from a canvas of this size."""
+    if network.graph.features is None or size != manifest.image_size:
+        return None
+    return ScopeModel.load(manifest.heads, manifest.sha256)
 
 
 def _check(

@@ -1,4 +1,7 @@
-"""The network as an edge runtime carries it: a grey canvas in, boxes and scores out, decoding inside."""
+"""The network as an edge runtime carries it: a grey canvas in, boxes and scores out, decoding inside.
+
+Where the file is to tell limb radiographs from other pictures, two of the backbone's feature maps come out as well.
+"""
 
 from collections.abc import Sequence
 
@@ -15,13 +18,18 @@ class EdgeNetwork(nn.Module):
     The decoding is that of `imaging.yolov7.head.decode`, written with the operations every edge runtime has (a product
     in place of a power) and with boxes and scores apart: they differ a thousandfold in range, and a quantiser must
     never have to give both one scale.
+
+    Args:
+        network: the detector.
+        with_features: give the feature maps that the scope model reads, too.
     """
 
-    def __init__(self, network: Yolov7) -> None:
+    def __init__(self, network: Yolov7, *, with_features: bool = False) -> None:
         super().__init__()
         self.network = fuse(network)
+        self.with_features = with_features
 
-    def forward(self, canvas: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, canvas: Tensor) -> tuple[Tensor, ...]:
         """A grey canvas to boxes and scores.
 
         Args:
@@ -29,10 +37,14 @@ class EdgeNetwork(nn.Module):
 
         Returns:
             Boxes [1, N, 4] as (x1, y1, x2, y2) in canvas pixels, and scores [1, N, classes] in 0..1
-            (objectness times class probability).
+            (objectness times class probability); `with_features`, also the backbone's maps [1, C, S/s, S/s] at
+            strides 16 and 32.
         """
-        raw = self.network(torch.cat((canvas, canvas, canvas), dim=1))
-        return _decode(raw, self.network.anchors, self.network.strides)
+        images = torch.cat((canvas, canvas, canvas), dim=1)
+        if not self.with_features:
+            return _decode(self.network(images), self.network.anchors, self.network.strides)
+        raw, (_, middle, coarse), _ = self.network.forward_with_features(images)
+        return (*_decode(raw, self.network.anchors, self.network.strides), middle, coarse)
 
 
 def _decode(raw: Sequence[Tensor], anchors: Tensor, strides: Sequence[int]) -> tuple[Tensor, Tensor]:

@@ -24,6 +24,8 @@ from imaging.export.network import EdgeNetwork
 OPSET: Final = 17
 INPUT: Final = "canvas"
 OUTPUTS: Final = ("boxes", "scores")
+FEATURES: Final = ("features_16", "features_32")
+"""Outputs that follow where the network gives its feature maps, too."""
 
 TFLITE_INT8_OPERATIONS: Final = (
     *("CONV_2D", "DEPTHWISE_CONV_2D", "ADD", "CONCATENATION", "MAX_POOL_2D", "PAD", "RESIZE_NEAREST_NEIGHBOR"),
@@ -57,8 +59,8 @@ class Written:
 
     data: bytes
     input_name: str
-    output_names: tuple[str, str]
-    """Boxes, scores."""
+    output_names: tuple[str, ...]
+    """Boxes, scores, then the feature maps if they are there."""
     quantisation: dict[str, Any] | None
     """How int8 was reached; None in float32."""
 
@@ -94,6 +96,10 @@ def write(network: EdgeNetwork, edge_format: EdgeFormat, size: int, calibration:
         raise ConversionError(f"The {edge_format.value} converter gave up: {reason}") from error
 
 
+def _names(network: EdgeNetwork) -> tuple[str, ...]:
+    return (*OUTPUTS, *FEATURES) if network.with_features else OUTPUTS
+
+
 def write_onnx(network: EdgeNetwork, size: int, calibration: Canvases | None, *, inputs_only: bool = False) -> Written:
     """ONNX; int8 as quantise-dequantise pairs (QDQ), signed, weights per channel.
 
@@ -114,7 +120,7 @@ def write_onnx(network: EdgeNetwork, size: int, calibration: Canvases | None, *,
             (torch.zeros(1, 1, size, size),),
             path,
             input_names=[INPUT],
-            output_names=list(OUTPUTS),
+            output_names=list(_names(network)),
             opset_version=OPSET,
             dynamo=False,
         )
@@ -123,7 +129,7 @@ def write_onnx(network: EdgeNetwork, size: int, calibration: Canvases | None, *,
             quantisation = _quantise_onnx(path, calibration, inputs_only=inputs_only)
         onnx.checker.check_model(str(path))
         data = path.read_bytes()
-    return Written(data=data, input_name=INPUT, output_names=OUTPUTS, quantisation=quantisation)
+    return Written(data=data, input_name=INPUT, output_names=_names(network), quantisation=quantisation)
 
 
 def _quantise_onnx(path: Path, calibration: Canvases, *, inputs_only: bool) -> dict[str, Any]:
@@ -165,10 +171,10 @@ def _quantise_onnx(path: Path, calibration: Canvases, *, inputs_only: bool) -> d
 
 
 def _head_and_after(graph: Any) -> list[str]:
-    """Names of the last convolution before each end of the graph, and of every node after those convolutions."""
+    """Names of the last convolution before boxes and scores, and of every node after those convolutions."""
     producers = {output: node for node in graph.node for output in node.output}
     in_float: dict[str, None] = {}
-    waiting = [output.name for output in graph.output]
+    waiting = [output.name for output in graph.output if output.name in OUTPUTS]
     while waiting:
         node = producers.get(waiting.pop())
         if node is None or node.name in in_float:
@@ -190,7 +196,7 @@ def write_openvino(network: EdgeNetwork, size: int, calibration: Canvases | None
                 network, example_input=torch.zeros(1, 1, size, size), input=[1, 1, size, size]
             )
             model.inputs[0].get_tensor().set_names({INPUT})
-            for output, name in zip(model.outputs, OUTPUTS, strict=True):
+            for output, name in zip(model.outputs, _names(network), strict=True):
                 output.get_tensor().set_names({name})
         else:
             # OpenVINO runs quantise-dequantise pairs as integers; its own quantiser (nncf) forbids current numpy.
@@ -206,7 +212,7 @@ def write_openvino(network: EdgeNetwork, size: int, calibration: Canvases | None
                 archive.writestr(
                     zipfile.ZipInfo(name), (Path(folder) / name).read_bytes(), compress_type=zipfile.ZIP_DEFLATED
                 )
-    return Written(data=buffer.getvalue(), input_name=INPUT, output_names=OUTPUTS, quantisation=quantisation)
+    return Written(data=buffer.getvalue(), input_name=INPUT, output_names=_names(network), quantisation=quantisation)
 
 
 def write_tflite(network: EdgeNetwork, size: int, calibration: Canvases | None) -> Written:
@@ -227,9 +233,9 @@ def write_tflite(network: EdgeNetwork, size: int, calibration: Canvases | None) 
         quantisation = None
         if calibration is not None:
             data, quantisation = _quantise_tflite(path, signature, names["inputs"][0], calibration)
-    # litert-torch names outputs by their place: boxes come first, as in `EdgeNetwork.forward`.
-    boxes, scores = sorted(names["outputs"])
-    return Written(data=data, input_name=names["inputs"][0], output_names=(boxes, scores), quantisation=quantisation)
+    # litert-torch names outputs by their place, in the order of `EdgeNetwork.forward`.
+    outputs = tuple(sorted(names["outputs"]))
+    return Written(data=data, input_name=names["inputs"][0], output_names=outputs, quantisation=quantisation)
 
 
 def _quantise_tflite(path: Path, signature: str, entry: str, calibration: Canvases) -> tuple[bytes, dict[str, Any]]:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from imaging.calibration import SMALLEST_SCORE
 from imaging.export import edge_reader
 from imaging.export.card import make_card
 from imaging.export.network import EdgeNetwork
@@ -104,12 +105,33 @@ def test_suppression_is_that_of_the_application(seed: int, count: int, classes: 
 
 def test_an_unfit_image_is_not_called_free_of_fractures() -> None:
     points = {"high_sensitivity": {"threshold": 0.2}, "high_specificity": {"threshold": 0.6}}
-    card = {"operating_points": points, "classes": ["fracture"], "model_id": "m", "intended_use": "Investigational."}
+    card = {
+        "operating_points": points,
+        "classes": ["fracture"],
+        "model_id": "m",
+        "told_share": 0.05,
+        "calibration": None,
+        "scope_notice": "Not checked.",
+        "intended_use": "Investigational.",
+    }
     nothing = np.zeros((0, 6), dtype=np.float32)
     clear = scene(0, 100, 100).astype(np.float32) / np.float32(255)
-    assert edge_reader.judge(np.full((70, 70), 0.5, dtype=np.float32), nothing, card)["call"] == "cannot_judge"
-    assert edge_reader.judge(clear, nothing, card)["call"] == "not_seen"
+    assert edge_reader.judge(np.full((70, 70), 0.5, dtype=np.float32), nothing, None, card)["call"] == "cannot_judge"
+    assert edge_reader.judge(clear, nothing, None, card)["call"] == "not_seen"
     rows = np.array([[1, 2, 3, 4, 0.7, 0], [1, 2, 3, 4, 0.3, 0], [1, 2, 3, 4, 0.1, 0]], dtype=np.float32)
-    judged = edge_reader.judge(clear, rows, card)
+    judged = edge_reader.judge(clear, rows, None, card)
     assert judged["call"] == "definite"
     assert [one["call"] for one in judged["detections"]] == ["definite", "suspected"]
+
+
+@given(score=st.floats(0, 1))
+def test_probability_is_that_of_the_application(score: float) -> None:
+    calibration = read_manifest().calibration
+    assert calibration is not None
+    line = calibration.as_entry() | {"smallest_score": SMALLEST_SCORE}
+    expected, found = calibration.probability(score), edge_reader.probability(score, line)
+    assert found is not None
+    for name in ("value", "low", "high"):
+        assert found[name] == pytest.approx(getattr(expected, name), abs=1e-4)
+    assert found["prevalence"] == round(calibration.prevalence, 4)
+    assert edge_reader.probability(score, None) is None

@@ -53,7 +53,7 @@ def check_export(export: Export, model_folder: Path, image: Path) -> None:
     )
     (judged,) = read_alone(export, image)
     manifest = read_manifest(model_folder)
-    expected = check.eager_detector(manifest, export.document["preprocessing"]["image_size"])(image)
+    expected = check.eager_detector(manifest, export.document["preprocessing"]["image_size"])(image)[0]
     told = max(manifest.high_sensitivity.threshold, TOLD_SHARE * expected[0, 4])
     reported = [row for row in expected if row[4] >= told]
     detections = judged["detections"]
@@ -202,9 +202,23 @@ def test_agreement_of_nothing_is_no_agreement() -> None:
 
 def test_lost_boxes_are_counted() -> None:
     one = np.array([[0.0, 0, 10, 10, 0.9, 0], [50, 50, 60, 60, 0.4, 0]])
-    measured = check.agreement([one], [one[:1]], score_floor=0.01, thresholds=(0.1, 0.5))
+    measured = check.agreement([(one, None)], [(one[:1], None)], score_floor=0.01, thresholds=(0.1, 0.5))
     assert measured.matched_share == 0.5
     with pytest.raises(CheckFailedError, match="share of boxes"):
+        check.require_agreement(measured, "float32")
+
+
+def test_a_box_flat_against_the_border_is_found_again() -> None:
+    rows = np.array([[0.0, 5, 0, 20, 0.9, 0], [50, 50, 60, 60, 0.4, 0]])
+    measured = check.agreement([(rows, None)], [(rows, None)], score_floor=0.01, thresholds=(0.1, 0.5))
+    assert measured.matched_share == 1.0
+
+
+def test_a_scope_that_differs_is_refused() -> None:
+    rows = np.array([[50.0, 50, 60, 60, 0.4, 0]])
+    measured = check.agreement([(rows, "inside")], [(rows, "outside")], score_floor=0.01, thresholds=(0.1, 0.5))
+    assert (measured.same_scope_share, measured.refused_share) == (0.0, 1.0)
+    with pytest.raises(CheckFailedError, match="same scope"):
         check.require_agreement(measured, "float32")
 
 
