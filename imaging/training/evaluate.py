@@ -65,9 +65,9 @@ def run(
 
     Returns:
         ``{"dataset", "split", "n", "metrics": {name: {"value", "low", "high"}}, "subgroups", "confusion", "froc",
-        "calibration_groups", ...}``; metrics that the data cannot give are left out. Boxes and scores are the
-        detector's on every radiograph; ``cannot_judge`` is the share that the engine would not call, which is the share
-        wrongly refused where all are limbs, and metrics in ``_judged`` are those of the others.
+        "calibration_groups", ...}``; metrics that the data cannot give are left out. Boxes and probabilities are the
+        detector's on every radiograph that was read; ``cannot_judge`` is the share that the engine would not call,
+        which is the share wrongly refused where all are limbs, and metrics in ``_judged`` are those of the others.
 
     Raises:
         TrainingDataError: the data set cannot be read.
@@ -145,7 +145,8 @@ def records_of(
     """What the engine finds in each radiograph, and how many radiographs it refused.
 
     A refused radiograph stays in the set as one in which nothing was found: leaving it out would flatter the engine.
-    One that was read and that the engine would not judge keeps its boxes, since they are the detector's, and is marked.
+    One that was read and that the engine would not judge keeps its boxes and its probability, since they are the
+    detector's, and is marked.
     """
     calibration = ScoreCalibration.from_manifest(engine.manifest.document)
     records: list[ImageRecord] = []
@@ -157,11 +158,11 @@ def records_of(
             report(f"{sample.image_id}: refused, {error}")
             refused += 1
             side = float(WORKING_SIDE_PX)
-            shape, found, judged = (side, side), np.zeros((0, 6)), False
+            shape, found, read, judged = (side, side), np.zeros((0, 6)), False, False
         else:
             height, width = radiograph.pixels.shape
             boxes, call = engine.call(radiograph)
-            judged = call is not FractureCall.CANNOT_JUDGE
+            read, judged = True, call is not FractureCall.CANNOT_JUDGE
             shape, found = (float(height), float(width)), boxes.numpy().astype(float)
         scale = np.array([shape[1], shape[0], shape[1], shape[0]])
         records.append(
@@ -172,7 +173,7 @@ def records_of(
                 truth=np.array(sample.boxes, dtype=float).reshape(-1, 4) * scale,
                 boxes=found[:, :4],
                 scores=found[:, 4],
-                probability=_probability(calibration, found) if judged else None,
+                probability=_probability(calibration, found) if read else None,
                 judged=judged,
             )
         )

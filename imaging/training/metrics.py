@@ -44,7 +44,7 @@ class ImageRecord:
     scores: Floats
     """[n], falling."""
     probability: float | None = None
-    """Calibrated probability of a fracture, 0..1; None when nothing was judged or the model is not calibrated."""
+    """Calibrated probability of a fracture, 0..1; None when nothing was read or the model is not calibrated."""
     judged: bool = True
     """False when the engine answers "cannot judge", by quality or scope, or refused the file."""
 

@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from sklearn.metrics import roc_curve as reference_roc
@@ -144,6 +145,21 @@ def test_the_folder_is_complete_and_replaced_whole(tmp_path: Path) -> None:
     document = json.loads((out / "metrics.json").read_text())
     assert set(document["confusion"]) == {"high_sensitivity", "high_specificity"}
     assert [path.name for path in tmp_path.iterdir() if "partial" in path.name] == []
+
+
+def test_a_plate_that_the_engine_would_not_judge_is_counted_and_stays(tmp_path: Path) -> None:
+    data = write_fracatlas(tmp_path / "fa", fractured=2, healthy=2)
+    blank = next((data / "images" / "Non_fractured").iterdir())
+    cv2.imwrite(str(blank), np.random.default_rng(0).integers(60, 130, (320, 240)).astype(np.uint8))  # noise alone
+    weights = write_weights(tmp_path / "weights", width=1.0, image_size=32)
+    result = evaluate.run(data, model=weights, runtime="torch", rounds=5)
+    assert (result["n"], result["n_refused"], result["n_cannot_judge"]) == (4, 0, 1)
+    share = result["metrics"]["cannot_judge"]
+    assert share["value"] == 0.25 and share["low"] < 0.25 < share["high"]
+    assert result["metrics"]["cannot_judge_fractured"] == {"value": 0.0, "low": 0.0, "high": 0.8419}
+    assert "sensitivity_high_sensitivity_judged" in result["metrics"]
+    assert set(result["subgroups"]) <= {"region", "view", "hardware"} and result["confusion"]["high_sensitivity"]
+    json.dumps(result, allow_nan=False)
 
 
 def test_names_are_escaped_and_one_class_will_do(tmp_path: Path) -> None:
