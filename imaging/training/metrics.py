@@ -73,7 +73,8 @@ class Thresholds:
 
 def mean_average_precision(records: Sequence[ImageRecord]) -> tuple[float, float]:
     """(mAP at IoU .5, mean over IoU .5 to .95) by torchmetrics."""
-    metric = MeanAveragePrecision(backend="faster_coco_eval", box_format="xyxy")
+    # All records are at hand: after a training on several devices only one process asks, and would wait for the others.
+    metric = MeanAveragePrecision(backend="faster_coco_eval", box_format="xyxy", sync_on_compute=False)
     metric.warn_on_many_detections = False
     for record in records:
         metric.update(
